@@ -1,0 +1,2 @@
+//! The `streamlog` program.
+fn main() {}

@@ -1,0 +1,94 @@
+//! The background: what is done without being waited for. Each piece of work is a step, a function that does a bounded
+//! amount of it; the threads here only call steps, and a simulation calls them instead.
+
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::stream::core::{Core, StreamCell, Wanted};
+
+impl Core {
+    /// Writes tails to segments, those that hold the most first, until half of the budget is free.
+    pub(crate) fn flush_step(&self) -> Result<()> {
+        let held = |cell: &StreamCell| cell.lock().state.log.tail_bytes();
+        let mut tails: Vec<_> = self.cells().into_iter().map(|cell| (held(&cell), cell)).collect();
+        tails.sort_unstable_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+        let mut left: usize = tails.iter().map(|(bytes, _)| bytes).sum();
+        for (bytes, cell) in tails {
+            if left <= self.options.tail_bytes / 4 {
+                break;
+            }
+            self.flush(&cell)?;
+            left -= bytes;
+        }
+        Ok(())
+    }
+
+    /// Does what is wanted.
+    fn work(&self, wanted: Wanted) -> Result<()> {
+        if wanted.spare {
+            self.journal.prepare_spare()?;
+        }
+        if wanted.flush {
+            self.flush_step()?;
+        }
+        if wanted.trim {
+            self.apply_retention()?;
+        }
+        if wanted.checkpoint {
+            self.checkpoint()?;
+        }
+        Ok(())
+    }
+}
+
+/// Starts the threads.
+pub(super) fn start(core: &Arc<Core>) -> Result<Vec<JoinHandle<()>>> {
+    let mut threads = vec![spawn("streamlog-work", core, keep)?];
+    if let Some(interval) = core.options.sync_interval() {
+        // Its own thread: a checkpoint under way must not stretch the interval.
+        threads.push(spawn("streamlog-sync", core, move |core| sync_every(core, interval))?);
+    }
+    Ok(threads)
+}
+
+fn spawn(name: &str, core: &Arc<Core>, run: impl FnOnce(&Core) + Send + 'static) -> Result<JoinHandle<()>> {
+    let core = Arc::clone(core);
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || run(&core))
+        .map_err(|error| Error::io("starting a thread", error))
+}
+
+fn keep(core: &Core) {
+    // A file is ready before the first one is full.
+    core.work.want(|wanted| wanted.spare = true);
+    let mut failed = false;
+    loop {
+        let mut wanted = core.work.take(core.options.retention_interval);
+        if wanted.stop {
+            return;
+        }
+        wanted.trim = true;
+        match core.work(wanted) {
+            Ok(()) => failed = false,
+            // Once, not every second; whoever writes is told each time.
+            Err(error) if !failed => {
+                failed = true;
+                tracing::error!(%error, "background work failed");
+            }
+            Err(_) => {}
+        }
+        if failed {
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+fn sync_every(core: &Core, interval: Duration) {
+    while !core.work.stopped_within(interval) {
+        // A failure stops all writing, and whoever writes is told.
+        let _ = core.sync();
+    }
+}

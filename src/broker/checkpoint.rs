@@ -1,0 +1,136 @@
+//! The checkpoint: what is in memory goes to segments and redb, and the journal before it is given up.
+//!
+//! Stream by stream: lock, take what changed, unlock; write and sync the segments. Then sync the journal as far as any of
+//! that reaches, for redb must not be ahead of it; commit redb; and only then unlink what redb no longer names. Nothing
+//! else unlinks. A crash at any point leaves redb with the last commit, and segments longer than it says.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+use crate::error::{Error, Result};
+use crate::journal::Lsn;
+use crate::log::SegmentFiles;
+use crate::log::files::stream_dir;
+use crate::log::writer::Roll;
+use crate::state::delta::StreamDelta;
+use crate::state::tables::{Commit, Meta};
+use crate::storage::Storage;
+use crate::stream::core::{Core, StreamCell};
+
+/// Writes a stream's tail to its segments, synced, and takes what else changed: the stream as of the record that `covered`
+/// gives, under the stream's lock. `None` if nothing changed.
+pub(super) fn take(
+    files: &SegmentFiles,
+    cell: &StreamCell,
+    roll: Roll,
+    now_ms: u64,
+    covered: impl FnOnce() -> Lsn,
+) -> Result<Option<StreamDelta>> {
+    let mut writer = cell.lock_writer();
+    let (delta, begun) = {
+        let mut inner = cell.lock();
+        if inner.deleted {
+            return Ok(None);
+        }
+        (inner.state.take_delta(covered()), inner.state.log.begin_flush())
+    };
+    let Some(mut delta) = delta else { return Ok(None) };
+    if let Some((chunk, from, last)) = begun {
+        let written = writer.write(files, last.as_ref(), &chunk, from, roll, now_ms)?;
+        delta.add_segments(&written);
+        cell.lock().state.log.end_flush(written);
+    }
+    writer.sync(files)?;
+    Ok(Some(delta))
+}
+
+/// Removes the files of segments and streams that redb no longer names.
+pub(super) fn unlink(files: &SegmentFiles, deltas: &[StreamDelta], deleted: &[Arc<StreamCell>]) -> Result<()> {
+    for delta in deltas {
+        for &first_id in &delta.dropped {
+            files.remove(delta.stream, first_id)?;
+        }
+    }
+    for cell in deleted {
+        // Nobody writes there any more: a flush that was under way when the stream was deleted has ended.
+        let _writer = cell.lock_writer();
+        remove_stream(files.storage(), cell.number)?;
+    }
+    Ok(())
+}
+
+/// Removes a stream's directory.
+pub(super) fn remove_stream(storage: &dyn Storage, number: u64) -> Result<()> {
+    let dir = stream_dir(number);
+    let doing = |error| Error::io(format_args!("removing {dir}"), error);
+    let names = match storage.list(&dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        names => names.map_err(doing)?,
+    };
+    for name in names {
+        storage.remove(&format!("{dir}/{name}")).map_err(doing)?;
+    }
+    storage.remove_dir(&dir).map_err(doing)
+}
+
+impl Core {
+    /// Writes a checkpoint. One at a time; whoever comes second waits, and then writes one of its own.
+    ///
+    /// # Errors
+    ///
+    /// `WritesStopped`; what the system says: writing then stops.
+    pub(crate) fn checkpoint(&self) -> Result<()> {
+        let tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        self.journal.check()?;
+        let appended = self.journal.appended_bytes();
+        let commit = self.collect_checkpoint().map_err(|error| self.journal.fail(error))?;
+        let (commit, deleted) = commit;
+        #[cfg(any(test, feature = "simulation"))]
+        let sync = !self.sabotage.load(Ordering::Relaxed);
+        #[cfg(not(any(test, feature = "simulation")))]
+        let sync = true;
+        if sync {
+            self.sync_to(commit.meta.covered)?;
+        }
+        tables.commit(&commit).map_err(|error| self.journal.fail(error))?;
+        self.checkpointed_bytes.store(appended, Ordering::Relaxed);
+        for cell in &deleted {
+            self.cache.forget(cell.number);
+        }
+        unlink(&self.files, &commit.deltas, &deleted)?;
+        let spares_max = self.options.checkpoint_bytes / self.options.journal_file_bytes.max(1) + 1;
+        self.journal.release(commit.meta.floor, spares_max as usize)
+    }
+
+    fn collect_checkpoint(&self) -> Result<(Commit, Vec<Arc<StreamCell>>)> {
+        // Whatever is recorded up to here is applied before its stream's lock is free again, so that taking each
+        // stream after this point covers it.
+        let floor = self.journal.last_lsn();
+        let (cells, first_new) = {
+            let catalog = self.catalog();
+            (catalog.streams.values().map(Arc::clone).collect::<Vec<_>>(), catalog.next_stream)
+        };
+        let mut deltas = Vec::new();
+        for cell in cells {
+            deltas.extend(self.take_stream(&cell)?);
+        }
+        // The catalog last, with the streams created meanwhile.
+        let mut catalog = self.catalog_mut();
+        let new = catalog.streams.values().filter(|cell| cell.number >= first_new).map(Arc::clone).collect::<Vec<_>>();
+        for cell in new {
+            deltas.extend(self.take_stream(&cell)?);
+        }
+        let deleted = std::mem::take(&mut catalog.deleted);
+        let catalog_lsn = self.journal.last_lsn();
+        let covered = deltas.iter().map(|delta| delta.row.covered).fold(floor.max(catalog_lsn), Lsn::max);
+        let meta = Meta { floor, covered, catalog: catalog_lsn, next_stream: catalog.next_stream };
+        let deleted_streams = deleted.iter().map(|cell| cell.number).collect();
+        Ok((Commit { meta, deltas, deleted_streams }, deleted))
+    }
+
+    fn take_stream(&self, cell: &StreamCell) -> Result<Option<StreamDelta>> {
+        let delta = take(&self.files, cell, self.roll(), self.clock.now_ms(), || self.journal.last_lsn())?;
+        self.count_tail(&mut cell.lock());
+        Ok(delta)
+    }
+}

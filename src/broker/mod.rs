@@ -1,0 +1,217 @@
+//! The broker: many streams in one directory, opened and closed.
+
+mod background;
+mod builder;
+mod checkpoint;
+mod format;
+mod open;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+pub use self::builder::Builder;
+use crate::error::{Error, Result};
+use crate::storage::{Lock, Memory};
+use crate::stream::Stream;
+use crate::stream::core::Core;
+
+/// A directory of streams, open. Cheap to clone, to be used by many threads; one process at a time.
+///
+/// It stays open as long as there is a handle to it or to one of its streams, or until [`close`](Broker::close).
+#[derive(Clone)]
+pub struct Broker {
+    open: Arc<Open>,
+}
+
+/// What ends with the last handle.
+struct Open {
+    core: Arc<Core>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    lock: Mutex<Option<Box<dyn Lock>>>,
+}
+
+impl Broker {
+    /// Opens the broker in a directory, or begins one in a directory that is new or empty.
+    ///
+    /// ```
+    /// use streamlog::Broker;
+    ///
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("data");
+    /// let broker = Broker::open(&path)?;
+    /// broker.stream("orders")?.add([("sku", "A1")])?;
+    /// broker.close()?;
+    ///
+    /// let again = Broker::open(&path)?;
+    /// assert_eq!(again.stream("orders")?.len()?, 1);
+    /// # Ok::<(), streamlog::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Locked`](crate::ErrorKind::Locked), [`ForeignDirectory`](crate::ErrorKind::ForeignDirectory),
+    /// [`NewerFormat`](crate::ErrorKind::NewerFormat), [`Corrupt`](crate::ErrorKind::Corrupt); what the system says.
+    pub fn open(path: impl AsRef<Path>) -> Result<Broker> {
+        Broker::builder().open(path)
+    }
+
+    /// What [`open`](Broker::open) does, with other options.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// The same engine on memory, for tests: gone with the last handle.
+    ///
+    /// # Errors
+    ///
+    /// If its thread cannot be started.
+    pub fn in_memory() -> Result<Broker> {
+        Broker::builder().open_storage(Arc::new(Memory::default()))
+    }
+
+    fn start(core: Core, lock: Box<dyn Lock>) -> Result<Broker> {
+        let core = Arc::new(core);
+        let threads = if core.options.background { background::start(&core)? } else { Vec::new() };
+        let open = Open { core, threads: Mutex::new(threads), lock: Mutex::new(Some(lock)) };
+        Ok(Broker { open: Arc::new(open) })
+    }
+
+    /// The stream with this name, whether or not there is one yet.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidName`](crate::ErrorKind::InvalidName).
+    pub fn stream(&self, name: &str) -> Result<Stream> {
+        let open: Arc<dyn Send + Sync> = Arc::clone(&self.open) as _;
+        Stream::new(&self.open.core, open, name)
+    }
+
+    /// The names of all streams, sorted.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`](crate::ErrorKind::Closed).
+    pub fn streams(&self) -> Result<Vec<String>> {
+        self.open.core.check_open()?;
+        let mut names: Vec<_> = self.open.core.catalog().streams.keys().map(ToString::to_string).collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Makes everything that has returned so far survive power loss, whatever its durability.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`](crate::ErrorKind::Closed), [`WritesStopped`](crate::ErrorKind::WritesStopped); what the system says.
+    pub fn sync(&self) -> Result<()> {
+        self.open.core.check_open()?;
+        self.open.core.sync()
+    }
+
+    /// Closes the broker for all its handles: everything is made durable, waiting readers are woken with
+    /// [`Closed`](crate::ErrorKind::Closed), and every later call gets that error. Returns what dropping the last handle
+    /// could not say.
+    ///
+    /// # Errors
+    ///
+    /// What the system says. All that had returned is as durable as it was before; opening recovers it.
+    pub fn close(self) -> Result<()> {
+        self.open.close()
+    }
+}
+
+impl Open {
+    fn close(&self) -> Result<()> {
+        // The last handle may be dropped by whoever holds it longest, even a thread of ours that is ending.
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        if !self.core.set_closed() {
+            return Ok(());
+        }
+        self.core.work.want(|wanted| wanted.stop = true);
+        for thread in threads {
+            thread.join().map_err(|_| Error::new(crate::ErrorKind::Io, "a background thread panicked"))?;
+        }
+        let closed = self.core.checkpoint().and_then(|()| self.core.journal.close());
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+        closed
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::error!(%error, "closing failed: what had returned is as durable as it was");
+        }
+    }
+}
+
+impl fmt::Debug for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Broker").field("storage", &self.open.core.storage).finish_non_exhaustive()
+    }
+}
+
+/// Background work, step by step, for a broker built without threads.
+#[cfg(any(test, feature = "simulation"))]
+impl Broker {
+    /// Writes tails to segments, if they hold much.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn flush_step(&self) -> Result<()> {
+        self.open.core.flush_step()
+    }
+
+    /// Writes a stream's tail to its segments, however little it holds.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn flush_all(&self) -> Result<()> {
+        self.open.core.cells().iter().try_for_each(|cell| self.open.core.flush(cell))
+    }
+
+    /// Writes a checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn checkpoint(&self) -> Result<()> {
+        self.open.core.checkpoint()
+    }
+
+    /// Applies retention.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn trim_step(&self) -> Result<()> {
+        self.open.core.apply_retention()
+    }
+
+    /// Makes a journal file ready.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn spare_step(&self) -> Result<bool> {
+        self.open.core.journal.prepare_spare()
+    }
+
+    /// Drops the broker as a crash would: nothing is written any more, and the lock is let go.
+    pub fn crash(self) {
+        self.open.core.set_closed();
+        self.open.core.work.want(|wanted| wanted.stop = true);
+        let threads = std::mem::take(&mut *self.open.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        threads.into_iter().for_each(|thread| drop(thread.join()));
+        self.open.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// Breaks the rule that the journal is synced before redb is committed, for tests that must notice.
+    pub fn sabotage_checkpoint_order(&self) {
+        self.open.core.sabotage.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,127 @@
+//! One file of the journal: its name, its head, its frames' flags and keys.
+//!
+//! ```text
+//! | header | frame SNAPSHOT: what the broker was before this file | frame RECORD … | frame MARK at a clean close |
+//! header   what `log::header` draws, around a [`JournalHeader`]
+//! key      | lsn u64 | mark u64 |   the record's number, and the last record known to be durable when it was written
+//! ```
+//!
+//! A mark's own LSN is that of the last record before it. A file is preallocated, its head synced, and only then
+//! renamed to its name: a file of that name with a bad head is damage.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::Lsn;
+use crate::error::{Error, Result};
+use crate::log::frame::{self, Frame, Salt};
+use crate::log::header::{self, Identity, Magic};
+use crate::storage::{File, Storage};
+
+pub(crate) const JOURNAL: &str = "journal";
+pub(crate) const MAGIC: Magic = *b"SLOGJL01";
+pub(crate) const HEADER_VERSION: u8 = 1;
+
+pub(crate) const RECORD: u8 = 0;
+pub(crate) const SNAPSHOT: u8 = 2;
+pub(crate) const MARK: u8 = 3;
+
+/// Zeros are written this many at a time.
+const FILL_BYTES: usize = 1 << 20;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct JournalHeader {
+    pub(crate) directory: Identity,
+    pub(crate) first_lsn: Lsn,
+    /// The last record known to be durable when the file was made.
+    pub(crate) mark: Lsn,
+}
+
+/// A file that records are appended to.
+#[derive(Debug)]
+pub(crate) struct JournalFile {
+    pub(crate) file: Arc<dyn File>,
+    pub(crate) salt: Salt,
+    /// The offset of the first record.
+    pub(crate) head_len: u64,
+    /// The bytes preallocated.
+    pub(crate) capacity: u64,
+}
+
+pub(crate) fn path(first_lsn: Lsn) -> String {
+    format!("{JOURNAL}/{first_lsn:020}.log")
+}
+
+pub(crate) fn spare_name(number: u64) -> String {
+    format!("{JOURNAL}/spare-{number}")
+}
+
+/// The first LSN in a journal file's name.
+pub(crate) fn parse_name(name: &str) -> Option<Lsn> {
+    let digits = name.strip_suffix(".log")?;
+    if digits.len() == 20 { digits.parse().ok() } else { None }
+}
+
+/// Whether the name is that of a spare, or of one being made: of no use to the next life.
+pub(crate) fn is_spare(name: &str) -> bool {
+    name.starts_with("spare-")
+}
+
+pub(crate) fn key(lsn: Lsn, mark: Lsn) -> [u8; 16] {
+    (u128::from(lsn) << 64 | u128::from(mark)).to_be_bytes()
+}
+
+pub(crate) fn parse_key(key: [u8; 16]) -> (Lsn, Lsn) {
+    let wide = u128::from_be_bytes(key);
+    ((wide >> 64) as u64, wide as u64)
+}
+
+/// At least the bytes that come before the first record.
+pub(crate) fn head_len(snapshot: &[u8]) -> u64 {
+    const HEADER: usize = 128;
+    (HEADER + frame::HEADER_LEN + snapshot.len()) as u64
+}
+
+/// Makes the file whose first record will be `first_lsn`, from `spare` (of at least `capacity` bytes) if there is one.
+/// When this returns the file is durable under its name.
+pub(crate) fn create(
+    storage: &dyn Storage,
+    directory: Identity,
+    first_lsn: Lsn,
+    mark: Lsn,
+    capacity: u64,
+    spare: Option<&str>,
+    snapshot: &[u8],
+) -> Result<JournalFile> {
+    let doing = |error| Error::io("creating a journal file", error);
+    let temporary = spare_name(0);
+    let name = spare.unwrap_or(&temporary);
+    if spare.is_none() {
+        preallocate(storage, name, capacity)?;
+    }
+    let identity = storage.random();
+    let salt = Salt::new(&identity);
+    let mut head = header::encode(MAGIC, identity, HEADER_VERSION, &JournalHeader { directory, first_lsn, mark });
+    frame::encode(salt, Frame { key: key(first_lsn, mark), flags: SNAPSHOT, body: snapshot }, &mut head);
+    let file = storage.open(name).map_err(doing)?;
+    file.write_at(&head, 0).map_err(doing)?;
+    file.sync().map_err(doing)?;
+    storage.rename(name, &path(first_lsn)).map_err(doing)?;
+    storage.sync_dir(JOURNAL).map_err(doing)?;
+    Ok(JournalFile { file, salt, head_len: head.len() as u64, capacity })
+}
+
+/// Makes a file of `bytes` zeros that are really there: the disk cannot be full when they are overwritten.
+pub(crate) fn preallocate(storage: &dyn Storage, name: &str, bytes: u64) -> Result<()> {
+    let doing = |error| Error::io("preallocating a journal file", error);
+    let file = storage.create(name).map_err(doing)?;
+    let zeros = vec![0; FILL_BYTES.min(bytes as usize)];
+    let mut offset = 0;
+    while offset < bytes {
+        let len = zeros.len().min((bytes - offset) as usize);
+        file.write_at(&zeros[..len], offset).map_err(doing)?;
+        offset += len as u64;
+    }
+    file.sync().map_err(doing)
+}

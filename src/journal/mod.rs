@@ -1,0 +1,295 @@
+//! The journal: every change is first one record here, and only what is here has happened. One log for all streams,
+//! so that whatever a crash leaves is one prefix of the broker's history.
+//!
+//! ```text
+//! journal/<first lsn>.log   | header | snapshot | record | record | mark | … zeros or the file's former life
+//! ```
+//!
+//! A record is a frame; its LSN is one more than the record's before it. The journal knows records as bytes: not what
+//! they say, nor of streams. It decides what the end of the log is ([`recovery`]) and when bytes are durable ([`sync`]).
+
+pub(crate) mod file;
+pub(crate) mod recovery;
+mod sync;
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use self::file::{JOURNAL, JournalFile, RECORD};
+pub(crate) use self::recovery::{Recovery, recover};
+use self::sync::SyncState;
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::frame;
+use crate::log::header::Identity;
+use crate::storage::{File, Storage};
+
+/// The number of a record: 1 for the first.
+pub(crate) type Lsn = u64;
+
+/// Room kept at a file's end for the mark that a clean close writes.
+const MARK_BYTES: u64 = frame::HEADER_LEN as u64;
+
+#[derive(Debug)]
+pub(crate) struct Journal {
+    storage: Arc<dyn Storage>,
+    directory: Identity,
+    file_bytes: u64,
+    append: Mutex<Append>,
+    sync: Mutex<SyncState>,
+    /// The last record known to be durable.
+    synced: AtomicU64,
+    /// The last record that is durable and was published: what waiters wait for.
+    settled: AtomicU64,
+    /// The last record appended.
+    last: AtomicU64,
+    /// Bytes appended since the journal was opened.
+    appended_bytes: AtomicU64,
+    /// The first write or sync that failed: nothing is written after it.
+    failure: OnceLock<Error>,
+}
+
+/// The end of the journal, where one appends at a time.
+#[derive(Debug)]
+struct Append {
+    current: JournalFile,
+    /// Where `buffer` goes.
+    offset: u64,
+    /// Records not yet written to the file.
+    buffer: Vec<u8>,
+    next_lsn: Lsn,
+    /// Files before the current one that are not known to be synced, oldest first.
+    unsynced: Vec<Arc<dyn File>>,
+    /// First LSN and size of every file, the current one last.
+    files: VecDeque<(Lsn, u64)>,
+    /// Preallocated files, ready to take the current one's place.
+    spares: Vec<String>,
+    spares_made: u64,
+}
+
+impl Journal {
+    /// Begins a new file after what was recovered; `snapshot` is the state that its first record meets.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be made durable.
+    pub(crate) fn start(
+        storage: Arc<dyn Storage>,
+        directory: Identity,
+        file_bytes: u64,
+        first_file_bytes: u64,
+        next_lsn: Lsn,
+        snapshot: &[u8],
+    ) -> Result<Journal> {
+        let needed = file::head_len(snapshot) + MARK_BYTES;
+        let new =
+            file::create(&*storage, directory, next_lsn, next_lsn - 1, first_file_bytes.max(needed), None, snapshot)?;
+        Ok(Journal {
+            storage,
+            directory,
+            file_bytes,
+            append: Mutex::new(Append {
+                offset: new.head_len,
+                files: [(next_lsn, new.capacity)].into(),
+                current: new,
+                buffer: Vec::new(),
+                next_lsn,
+                unsynced: Vec::new(),
+                spares: Vec::new(),
+                spares_made: 0,
+            }),
+            sync: Mutex::default(),
+            synced: AtomicU64::new(next_lsn - 1),
+            settled: AtomicU64::new(next_lsn - 1),
+            last: AtomicU64::new(next_lsn - 1),
+            appended_bytes: AtomicU64::new(0),
+            failure: OnceLock::new(),
+        })
+    }
+
+    fn append(&self) -> MutexGuard<'_, Append> {
+        self.append.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Appends a record with the body that `encode` writes, and if `write` is set hands everything appended so far to
+    /// the operating system, so that it survives the process. `None` if the file has no room: [`rotate`](Self::rotate).
+    ///
+    /// # Errors
+    ///
+    /// `WritesStopped` if an earlier write failed; otherwise what the system says.
+    pub(crate) fn append_record(&self, write: bool, encode: impl Fn(&mut Vec<u8>)) -> Result<Option<Lsn>> {
+        let mut append = self.append();
+        self.check()?;
+        let append = &mut *append;
+        let lsn = append.next_lsn;
+        let key = file::key(lsn, self.synced.load(Ordering::Relaxed));
+        let start = frame::begin(key, RECORD, &mut append.buffer);
+        encode(&mut append.buffer);
+        if append.offset + append.buffer.len() as u64 + MARK_BYTES > append.current.capacity {
+            append.buffer.truncate(start);
+            return Ok(None);
+        }
+        frame::finish(append.current.salt, start, &mut append.buffer);
+        let bytes = append.buffer.len() - start;
+        append.next_lsn += 1;
+        self.last.store(lsn, Ordering::Release);
+        self.appended_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        if write {
+            self.write_out(append)?;
+        }
+        Ok(Some(lsn))
+    }
+
+    fn write_out(&self, append: &mut Append) -> Result<()> {
+        if append.buffer.is_empty() {
+            return Ok(());
+        }
+        if let Err(error) = append.current.file.write_at(&append.buffer, append.offset) {
+            return Err(self.fail(Error::io("writing the journal", error)));
+        }
+        append.offset += append.buffer.len() as u64;
+        append.buffer.clear();
+        // One large batch must not keep its memory for ever.
+        append.buffer.shrink_to(1 << 20);
+        Ok(())
+    }
+
+    /// Goes on in a new file. The caller sees to it that no change is between its record and its application, so that
+    /// `snapshot` is exact; it is called with the LSN that the file begins with. `record_bytes` is the room that the
+    /// waiting record needs.
+    ///
+    /// # Errors
+    ///
+    /// What the system says. If the new file could not be made nothing has changed, and trying again may help.
+    pub(crate) fn rotate(&self, record_bytes: u64, snapshot: impl FnOnce(Lsn) -> Vec<u8>) -> Result<()> {
+        let mut append = self.append();
+        self.check()?;
+        let append = &mut *append;
+        self.write_out(append)?;
+        let first_lsn = append.next_lsn;
+        let snapshot = snapshot(first_lsn);
+        let needed = file::head_len(&snapshot) + record_bytes + frame::HEADER_LEN as u64 + MARK_BYTES;
+        let spare = if needed <= self.file_bytes { append.spares.pop() } else { None };
+        let capacity = needed.max(self.file_bytes);
+        let synced = self.synced.load(Ordering::Acquire);
+        let new =
+            file::create(&*self.storage, self.directory, first_lsn, synced, capacity, spare.as_deref(), &snapshot)?;
+        let old = std::mem::replace(&mut append.current, new);
+        if append.files.back().is_some_and(|&(first, _)| first == first_lsn) {
+            // The old file held no record, and the new one has taken its name.
+            append.files.pop_back();
+        } else {
+            append.unsynced.push(old.file);
+        }
+        append.files.push_back((first_lsn, append.current.capacity));
+        append.offset = append.current.head_len;
+        Ok(())
+    }
+
+    /// Makes a file ready for the next [`rotate`](Self::rotate), if none is; returns whether it did.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; nothing is lost by it.
+    pub(crate) fn prepare_spare(&self) -> Result<bool> {
+        self.check()?;
+        let name = {
+            let mut append = self.append();
+            if !append.spares.is_empty() {
+                return Ok(false);
+            }
+            append.spares_made += 1;
+            file::spare_name(append.spares_made)
+        };
+        file::preallocate(&*self.storage, &name, self.file_bytes)?;
+        self.append().spares.push(name);
+        Ok(true)
+    }
+
+    /// Gives up the files that hold no record after `floor`, keeping up to `spares_max` of them for later use.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; the files are then given up at the next open.
+    pub(crate) fn release(&self, floor: Lsn, spares_max: usize) -> Result<()> {
+        let doing = |error| Error::io("removing journal files", error);
+        let mut released = Vec::new();
+        {
+            let mut append = self.append();
+            while append.files.get(1).is_some_and(|&(next, _)| next <= floor + 1) {
+                released.extend(append.files.pop_front());
+            }
+        }
+        for (first_lsn, capacity) in released {
+            let path = file::path(first_lsn);
+            let mut append = self.append();
+            if capacity == self.file_bytes && append.spares.len() < spares_max {
+                append.spares_made += 1;
+                let spare = file::spare_name(append.spares_made);
+                self.storage.rename(&path, &spare).map_err(doing)?;
+                append.spares.push(spare);
+            } else {
+                drop(append);
+                self.storage.remove(&path).map_err(doing)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a last mark, so that damage anywhere before it is known from a torn tail. Nothing is appended after it.
+    ///
+    /// # Errors
+    ///
+    /// What the system says, or that an earlier write failed.
+    pub(crate) fn close(&self) -> Result<()> {
+        let mut append = self.append();
+        self.check()?;
+        let append = &mut *append;
+        let (lsn, mark) = (append.next_lsn - 1, self.synced_lsn());
+        let start = frame::begin(file::key(lsn, mark), file::MARK, &mut append.buffer);
+        frame::finish(append.current.salt, start, &mut append.buffer);
+        self.write_out(append)?;
+        append.current.file.sync().map_err(|error| self.fail(Error::io("syncing the journal", error)))
+    }
+
+    /// The last record appended.
+    pub(crate) fn last_lsn(&self) -> Lsn {
+        self.last.load(Ordering::Acquire)
+    }
+
+    /// The last record known to be durable.
+    pub(crate) fn synced_lsn(&self) -> Lsn {
+        self.synced.load(Ordering::Acquire)
+    }
+
+    /// Bytes appended since the journal was opened.
+    pub(crate) fn appended_bytes(&self) -> u64 {
+        self.appended_bytes.load(Ordering::Relaxed)
+    }
+
+    /// `WritesStopped` once a write or sync has failed.
+    pub(crate) fn check(&self) -> Result<()> {
+        match self.failure.get() {
+            None => Ok(()),
+            Some(cause) => {
+                let text = format!(
+                    "writing has stopped since an earlier failure ({cause}): close the broker and open it again"
+                );
+                Err(Error::new(ErrorKind::WritesStopped, text).with_source(cause.again()))
+            }
+        }
+    }
+
+    /// Stops all writing because of `error`, which is returned.
+    pub(crate) fn fail(&self, error: Error) -> Error {
+        tracing::error!(%error, "a write failed: writing stops until the broker is opened again");
+        let _ = self.failure.set(error.again());
+        self.wake_failed();
+        error
+    }
+}
+
+/// Creates the journal's directory.
+pub(crate) fn create_dir(storage: &dyn Storage) -> Result<()> {
+    storage.create_dir(JOURNAL).map_err(|error| Error::io("creating the journal", error))
+}

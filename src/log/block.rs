@@ -1,0 +1,138 @@
+//! A block: about 64 KiB of a segment, read, verified and decoded; and the cache that keeps the ones used last.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::frame::{Frame, FrameError, HEADER_LEN, Salt};
+use crate::id::Id;
+
+/// The stream, the segment's first ordinal and the block's offset in it.
+pub(crate) type Key = (u64, u64, u64);
+
+/// Consecutive entries of one segment.
+#[derive(Debug)]
+pub(crate) struct Block {
+    key: Key,
+    first_ordinal: u64,
+    bytes: Arc<Vec<u8>>,
+    /// Each entry's ID and where its frame begins.
+    entries: Vec<(Id, u32)>,
+}
+
+impl Block {
+    /// Decodes and verifies every frame of `bytes`; the error says where in them, and what.
+    pub(crate) fn decode(key: Key, first_ordinal: u64, bytes: Vec<u8>, salt: Salt) -> Result<Block, (u64, FrameError)> {
+        let mut entries = Vec::new();
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            let start = bytes.len() - rest.len();
+            let (frame, after) = Frame::decode(rest, salt).map_err(|error| (start as u64, error))?;
+            entries.push((Id::from_bytes(frame.key), start as u32));
+            rest = after;
+        }
+        Ok(Block { key, first_ordinal, bytes: Arc::new(bytes), entries })
+    }
+
+    pub(crate) fn key(&self) -> Key {
+        self.key
+    }
+
+    /// The offset in the segment after the last entry.
+    pub(crate) fn end_offset(&self) -> u64 {
+        self.key.2 + self.bytes.len() as u64
+    }
+
+    pub(crate) fn first_ordinal(&self) -> u64 {
+        self.first_ordinal
+    }
+
+    pub(crate) fn next_ordinal(&self) -> u64 {
+        self.first_ordinal + self.entries.len() as u64
+    }
+
+    /// The ordinal of the first entry whose ID is at least `id`; of the next entry if there is none.
+    pub(crate) fn ordinal_of(&self, id: Id) -> u64 {
+        self.first_ordinal + self.entries.partition_point(|entry| entry.0 < id) as u64
+    }
+
+    /// The first ordinal whose frame begins at this offset of the segment or after it.
+    pub(crate) fn ordinal_of_offset(&self, offset: u64) -> u64 {
+        self.first_ordinal + self.entries.partition_point(|entry| self.key.2 + u64::from(entry.1) < offset) as u64
+    }
+
+    /// The offset in the segment of the frame with this ordinal, which is here or the next after those here.
+    pub(crate) fn offset(&self, ordinal: u64) -> u64 {
+        let index = (ordinal - self.first_ordinal) as usize;
+        self.key.2 + self.entries.get(index).map_or(self.bytes.len() as u64, |entry| u64::from(entry.1))
+    }
+
+    /// The entry with this ordinal, which must be here: its ID, and where its body is in [`bytes`](Block::bytes).
+    pub(crate) fn entry(&self, ordinal: u64) -> (Id, Range<usize>) {
+        let index = (ordinal - self.first_ordinal) as usize;
+        let (id, start) = self.entries[index];
+        let end = self.entries.get(index + 1).map_or(self.bytes.len(), |next| next.1 as usize);
+        (id, start as usize + HEADER_LEN..end)
+    }
+
+    pub(crate) fn bytes(&self) -> &Arc<Vec<u8>> {
+        &self.bytes
+    }
+
+    fn size(&self) -> usize {
+        self.bytes.len() + self.entries.len() * size_of::<(Id, u32)>()
+    }
+}
+
+/// The blocks used last, up to a number of bytes.
+#[derive(Debug)]
+pub(crate) struct BlockCache {
+    bytes_max: usize,
+    cached: Mutex<Cached>,
+}
+
+#[derive(Debug, Default)]
+struct Cached {
+    blocks: HashMap<Key, (Arc<Block>, u64)>,
+    bytes: usize,
+    time: u64,
+}
+
+impl BlockCache {
+    pub(crate) fn new(bytes_max: usize) -> BlockCache {
+        BlockCache { bytes_max, cached: Mutex::default() }
+    }
+
+    pub(crate) fn get(&self, key: Key) -> Option<Arc<Block>> {
+        let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
+        cached.time += 1;
+        let time = cached.time;
+        let (block, used) = cached.blocks.get_mut(&key)?;
+        *used = time;
+        Some(Arc::clone(block))
+    }
+
+    pub(crate) fn put(&self, block: &Arc<Block>) {
+        let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
+        cached.time += 1;
+        let time = cached.time;
+        if let Some((old, _)) = cached.blocks.insert(block.key(), (Arc::clone(block), time)) {
+            cached.bytes -= old.size();
+        }
+        cached.bytes += block.size();
+        // A block larger than the whole cache stays until the next one comes: somebody is about to read it.
+        while cached.bytes > self.bytes_max && cached.blocks.len() > 1 {
+            let oldest = cached.blocks.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| *key);
+            if let Some((old, _)) = oldest.and_then(|key| cached.blocks.remove(&key)) {
+                cached.bytes -= old.size();
+            }
+        }
+    }
+
+    /// Forgets the blocks of a stream that is deleted.
+    pub(crate) fn forget(&self, stream: u64) {
+        let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
+        cached.blocks.retain(|key, _| key.0 != stream);
+        cached.bytes = cached.blocks.values().map(|(block, _)| block.size()).sum();
+    }
+}

@@ -1,0 +1,123 @@
+//! The files of segments: their names, and a bounded number of open ones. Knows no formats.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::error::{Error, Result};
+use crate::id::Id;
+use crate::storage::{File, Storage};
+
+/// The directory of all streams.
+pub(crate) const STREAMS: &str = "streams";
+
+/// The directory of one stream.
+pub(crate) fn stream_dir(stream: u64) -> String {
+    format!("{STREAMS}/{stream}")
+}
+
+/// The path of the segment of `stream` whose first entry is `first_id`. Names sort as the IDs do.
+pub(crate) fn segment_path(stream: u64, first_id: Id) -> String {
+    format!("{STREAMS}/{stream}/{:020}-{:020}.log", first_id.ms, first_id.seq)
+}
+
+/// The first ID in a segment's file name; `None` if it is no such name.
+pub(crate) fn parse_segment_name(name: &str) -> Option<Id> {
+    let (ms, seq) = name.strip_suffix(".log")?.split_once('-')?;
+    let number = |text: &str| if text.len() == 20 { text.parse().ok() } else { None };
+    Some(Id::new(number(ms)?, number(seq)?))
+}
+
+/// Opens segment files, and keeps the ones used last open.
+#[derive(Debug)]
+pub(crate) struct SegmentFiles {
+    storage: Arc<dyn Storage>,
+    open_max: usize,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    /// Each file with the time it was last used.
+    files: HashMap<(u64, Id), (Arc<dyn File>, u64)>,
+    time: u64,
+}
+
+impl SegmentFiles {
+    pub(crate) fn new(storage: Arc<dyn Storage>, open_max: usize) -> SegmentFiles {
+        SegmentFiles { storage, open_max: open_max.max(1), open: Mutex::default() }
+    }
+
+    pub(crate) fn storage(&self) -> &dyn Storage {
+        &*self.storage
+    }
+
+    /// Opens a segment that exists.
+    pub(crate) fn open(&self, stream: u64, first_id: Id) -> Result<Arc<dyn File>> {
+        {
+            let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+            open.time += 1;
+            let time = open.time;
+            if let Some((file, used)) = open.files.get_mut(&(stream, first_id)) {
+                *used = time;
+                return Ok(Arc::clone(file));
+            }
+        }
+        let path = segment_path(stream, first_id);
+        let file = self.storage.open(&path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Error::corrupt(&path, 0, "the file is missing").with_source(error),
+            _ => Error::io(format_args!("opening {path}"), error),
+        })?;
+        self.keep(stream, first_id, &file);
+        Ok(file)
+    }
+
+    /// Creates a segment.
+    pub(crate) fn create(&self, stream: u64, first_id: Id) -> Result<Arc<dyn File>> {
+        let path = segment_path(stream, first_id);
+        let file = self.storage.create(&path).map_err(|error| Error::io(format_args!("creating {path}"), error))?;
+        self.keep(stream, first_id, &file);
+        Ok(file)
+    }
+
+    /// Removes a segment's file; no error if there is none.
+    pub(crate) fn remove(&self, stream: u64, first_id: Id) -> Result<()> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).files.remove(&(stream, first_id));
+        let path = segment_path(stream, first_id);
+        match self.storage.remove(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::io(format_args!("removing {path}"), error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn keep(&self, stream: u64, first_id: Id, file: &Arc<dyn File>) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.time += 1;
+        let time = open.time;
+        open.files.insert((stream, first_id), (Arc::clone(file), time));
+        while open.files.len() > self.open_max {
+            let oldest = open.files.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| *key);
+            oldest.and_then(|key| open.files.remove(&key));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_segments_sort_as_their_ids_and_come_back() {
+        let ids = [Id::new(0, 1), Id::new(9, 0), Id::new(10, 2), Id::MAX];
+        let names: Vec<_> = ids.iter().map(|&id| segment_path(7, id).replace("streams/7/", "")).collect();
+        assert!(names.is_sorted());
+        assert_eq!(names[2], "00000000000000000010-00000000000000000002.log");
+        for (name, id) in names.iter().zip(ids) {
+            assert_eq!(parse_segment_name(name), Some(id));
+        }
+        for foreign in ["1-2.log", "notes.txt", "00000000000000000010-00000000000000000002.log.tmp"] {
+            assert_eq!(parse_segment_name(foreign), None, "{foreign}");
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! The sparse index of a segment: where every 64 KiB of it begin. Finds the one block that can hold an ID or ordinal.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::Id;
+
+/// A block is closed when it has this many bytes: what a look-up reads, and what a scan reads at a time.
+pub(crate) const BLOCK_BYTES: u64 = 64 << 10;
+
+/// One block: where it begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct IndexEntry {
+    /// The block's first entry.
+    pub(crate) id: Id,
+    pub(crate) ordinal: u64,
+    /// The offset of its frame in the file.
+    pub(crate) offset: u64,
+}
+
+/// The blocks of a segment, in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Index {
+    blocks: Vec<IndexEntry>,
+}
+
+impl Index {
+    /// Notes the entry whose frame begins at `offset`: the next after the last one noted.
+    pub(crate) fn note(&mut self, id: Id, ordinal: u64, offset: u64) {
+        if self.blocks.last().is_none_or(|block| offset - block.offset >= BLOCK_BYTES) {
+            self.blocks.push(IndexEntry { id, ordinal, offset });
+        }
+    }
+
+    /// The block that holds the first entry with an ID of at least `id`, or else the block before it.
+    pub(crate) fn block_of_id(&self, id: Id) -> Option<usize> {
+        self.blocks.partition_point(|block| block.id <= id).checked_sub(1).or((!self.blocks.is_empty()).then_some(0))
+    }
+
+    /// The block that holds the entry with this ordinal, if the segment does.
+    pub(crate) fn block_of_ordinal(&self, ordinal: u64) -> Option<usize> {
+        self.blocks.partition_point(|block| block.ordinal <= ordinal).checked_sub(1)
+    }
+
+    /// The block that holds the frame at this offset, or the first that begins after it.
+    pub(crate) fn block_of_offset(&self, offset: u64) -> Option<usize> {
+        self.blocks.partition_point(|block| block.offset <= offset).checked_sub(1)
+    }
+
+    /// A block's beginning, and where it ends in a segment whose frames end at `end`.
+    pub(crate) fn block(&self, number: usize, end: u64) -> (IndexEntry, u64) {
+        (self.blocks[number], self.blocks.get(number + 1).map_or(end, |next| next.offset.min(end)))
+    }
+}

@@ -1,0 +1,244 @@
+//! A segment: one append-only file of consecutive entries, dropped whole by trimming.
+//!
+//! ```text
+//! | header | frame: key = ID, body = fields | … | footer |
+//! header   what `log::header` draws, around a [`SegmentHeader`]
+//! footer   frame: key = last ID, flags = FOOTER, body = codec of a [`Footer`]; in a sealed segment, right after its frames
+//! ```
+//!
+//! Where the frames end is not read from the file but known: from redb's position, then from what was written since.
+//! So a frame before the end that does not decode is damage, and bytes after it mean nothing.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use serde::{Deserialize, Serialize};
+
+use super::block::{Block, BlockCache};
+use super::files::{SegmentFiles, segment_path};
+use super::frame::{self, Frame, Salt};
+use super::header::{self, Identity, Magic};
+use super::index::Index;
+use crate::codec;
+use crate::error::{Error, Result};
+use crate::id::Id;
+use crate::storage::File;
+
+pub(crate) const MAGIC: Magic = *b"SLOGSG01";
+pub(crate) const HEADER_VERSION: u8 = 1;
+pub(crate) const FOOTER_VERSION: u8 = 1;
+/// The flag of a footer's frame.
+pub(crate) const FOOTER: u8 = 1;
+
+/// What a segment's file says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SegmentHeader {
+    pub(crate) directory: Identity,
+    pub(crate) stream: u64,
+    pub(crate) incarnation: u64,
+    /// The stream's name when the segment was made: a hint, for repair.
+    pub(crate) name: String,
+    /// The first ID of the segment before this one.
+    pub(crate) predecessor: Option<Id>,
+    pub(crate) first_id: Id,
+    pub(crate) first_ordinal: u64,
+    pub(crate) base_bytes: u64,
+    pub(crate) created_ms: u64,
+}
+
+/// What a sealed segment's file says at its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Footer {
+    pub(crate) count: u64,
+    pub(crate) first_id: Id,
+    pub(crate) last_id: Id,
+    pub(crate) index: Index,
+}
+
+/// Where a segment begins and how far it was written: kept in redb.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Position {
+    pub(crate) identity: Identity,
+    pub(crate) first_id: Id,
+    pub(crate) last_id: Id,
+    pub(crate) first_ordinal: u64,
+    /// The ordinal after the last entry's.
+    pub(crate) next_ordinal: u64,
+    /// The bytes of all frames the stream got before this segment.
+    pub(crate) base_bytes: u64,
+    /// The offset of the first frame.
+    pub(crate) begin: u64,
+    /// The offset after the last frame.
+    pub(crate) end: u64,
+    pub(crate) created_ms: u64,
+    pub(crate) sealed: bool,
+}
+
+/// A segment as readers and the writer share it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Segment {
+    pub(crate) stream: u64,
+    pub(crate) position: Position,
+    /// Loaded when first needed. May know blocks past `position.end`, of entries flushed since.
+    pub(crate) index: Arc<RwLock<Option<Index>>>,
+}
+
+/// What to look for in a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum At {
+    /// The first entry with at least this ID.
+    Id(Id),
+    /// The entry with this ordinal.
+    Ordinal(u64),
+    /// The entry whose frame holds, or the first that begins after, this byte of all the stream's frames.
+    Byte(u64),
+}
+
+impl Segment {
+    pub(crate) fn new(stream: u64, position: Position) -> Segment {
+        Segment { stream, position, index: Arc::default() }
+    }
+
+    pub(crate) fn path(&self) -> String {
+        segment_path(self.stream, self.position.first_id)
+    }
+
+    pub(crate) fn salt(&self) -> Salt {
+        Salt::new(&self.position.identity)
+    }
+
+    /// The bytes of all frames the stream got until this segment's end.
+    pub(crate) fn bytes_until(&self) -> u64 {
+        self.position.base_bytes + (self.position.end - self.position.begin)
+    }
+
+    /// The offset of the block to look in, if the index is loaded.
+    fn block_offset(&self, at: At) -> Option<(u64, u64)> {
+        let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
+        let index = index.as_ref()?;
+        let number = match at {
+            At::Id(id) => index.block_of_id(id),
+            At::Ordinal(ordinal) => index.block_of_ordinal(ordinal),
+            At::Byte(byte) => {
+                index.block_of_offset(self.position.begin + byte.saturating_sub(self.position.base_bytes)).or(Some(0))
+            }
+        }?;
+        let (block, end) = index.block(number, self.position.end);
+        Some((block.offset, end))
+    }
+
+    /// The block to look in, if it is in memory.
+    pub(crate) fn cached(&self, at: At, cache: &BlockCache, held: &[Arc<Block>]) -> Option<Arc<Block>> {
+        let (offset, end) = self.block_offset(at)?;
+        let key = (self.stream, self.position.first_ordinal, offset);
+        let held = held.iter().find(|block| block.key() == key).map(Arc::clone);
+        held.or_else(|| cache.get(key)).filter(|block| block.end_offset() >= end)
+    }
+
+    /// Reads the block to look in.
+    pub(crate) fn load(&self, at: At, files: &SegmentFiles, cache: &BlockCache) -> Result<Arc<Block>> {
+        let file = files.open(self.stream, self.position.first_id)?;
+        self.load_index(&*file)?;
+        let (offset, end) = self.block_offset(at).ok_or_else(|| {
+            Error::corrupt(self.path(), self.position.begin, "the index does not know an entry that must be there")
+        })?;
+        let block = Arc::new(self.read_block(&*file, offset, end)?);
+        cache.put(&block);
+        Ok(block)
+    }
+
+    fn read_block(&self, file: &dyn File, offset: u64, end: u64) -> Result<Block> {
+        let mut bytes = vec![0; (end - offset) as usize];
+        let path = || self.path();
+        read_exact(file, &mut bytes, offset, &path())?;
+        let first_ordinal = {
+            let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
+            let number = index.as_ref().and_then(|index| index.block_of_offset(offset).map(|n| index.block(n, end).0));
+            number.map_or(self.position.first_ordinal, |block| block.ordinal)
+        };
+        Block::decode((self.stream, self.position.first_ordinal, offset), first_ordinal, bytes, self.salt())
+            .map_err(|(at, what)| Error::corrupt(path(), offset + at, what))
+    }
+
+    /// Loads the index from the footer, or else by reading the segment through.
+    pub(crate) fn load_index(&self, file: &dyn File) -> Result<()> {
+        if self.index.read().unwrap_or_else(PoisonError::into_inner).is_some() {
+            return Ok(());
+        }
+        self.check_header(file)?;
+        let index =
+            if self.position.sealed { self.read_footer(file).map(|footer| footer.index) } else { self.scan(file) };
+        let index = index.or_else(|error| if self.position.sealed { self.scan(file) } else { Err(error) })?;
+        // Whoever loaded it meanwhile may have extended it since.
+        self.index.write().unwrap_or_else(PoisonError::into_inner).get_or_insert(index);
+        Ok(())
+    }
+
+    /// Reads the footer of a sealed segment.
+    pub(crate) fn read_footer(&self, file: &dyn File) -> Result<Footer> {
+        let path = self.path();
+        let len = file.len().map_err(|error| Error::io(format_args!("reading {path}"), error))?;
+        let bad = |what: &dyn std::fmt::Display| Error::corrupt(&path, self.position.end, what);
+        let mut bytes = vec![0; len.saturating_sub(self.position.end) as usize];
+        read_exact(file, &mut bytes, self.position.end, &path)?;
+        let (frame, _) = Frame::decode(&bytes, self.salt()).map_err(|error| bad(&error))?;
+        if frame.flags != FOOTER {
+            return Err(bad(&"there is no footer where the segment ends"));
+        }
+        codec::decode(FOOTER_VERSION, frame.body).map_err(|error| bad(&error))
+    }
+
+    /// Builds the index by reading every frame's header; their checksums are verified when they are read for use.
+    fn scan(&self, file: &dyn File) -> Result<Index> {
+        const STEP: usize = 1 << 20;
+        let path = self.path();
+        let mut index = Index::default();
+        let Position { begin, end, first_ordinal, next_ordinal, .. } = self.position;
+        let (mut ordinal, mut offset) = (first_ordinal, begin);
+        let mut window = (0, Vec::new());
+        while offset < end {
+            let inside = offset.checked_sub(window.0).map(|at| at as usize);
+            let head = inside.and_then(|at| window.1.get(at..)?.first_chunk::<{ frame::HEADER_LEN }>());
+            let Some(head) = head else {
+                let bytes = (end - offset).min(STEP as u64) as usize;
+                if bytes < frame::HEADER_LEN {
+                    return Err(Error::corrupt(path, offset, "the segment ends inside a frame"));
+                }
+                window = (offset, vec![0; bytes]);
+                read_exact(file, &mut window.1, offset, &path)?;
+                continue;
+            };
+            index.note(Id::from_bytes(frame::key(head)), ordinal, offset);
+            offset += (frame::HEADER_LEN + frame::body_len(head)) as u64;
+            ordinal += 1;
+        }
+        if offset != end || ordinal != next_ordinal {
+            return Err(Error::corrupt(path, begin, "its frames do not add up to what was written"));
+        }
+        Ok(index)
+    }
+
+    /// Verifies that the file is this segment.
+    fn check_header(&self, file: &dyn File) -> Result<()> {
+        let path = self.path();
+        let mut bytes = vec![0; self.position.begin as usize];
+        read_exact(file, &mut bytes, 0, &path)?;
+        let (identity, head, _) = header::decode::<SegmentHeader>(&path, MAGIC, HEADER_VERSION, &bytes)?;
+        if identity != self.position.identity || head.stream != self.stream {
+            return Err(Error::corrupt(path, 0, "it is another segment's file"));
+        }
+        Ok(())
+    }
+}
+
+/// Fills `buf` from `offset`; a file that ends before is damaged.
+pub(crate) fn read_exact(file: &dyn File, buf: &mut [u8], offset: u64, path: &str) -> Result<()> {
+    let mut filled = 0;
+    while filled < buf.len() {
+        match file.read_at(&mut buf[filled..], offset + filled as u64) {
+            Ok(0) => return Err(Error::corrupt(path, offset + filled as u64, "the file ends too early")),
+            Ok(read) => filled += read,
+            Err(error) => return Err(Error::io(format_args!("reading {path}"), error)),
+        }
+    }
+    Ok(())
+}

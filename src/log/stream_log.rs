@@ -1,0 +1,253 @@
+//! The log of one stream as its lock guards it: which entries are where, without reading any file.
+//!
+//! A look-up that needs a block not in memory says which ([`Lookup::Load`]); the caller lets go of the stream's lock,
+//! loads it, and asks again holding it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::block::{Block, BlockCache};
+use super::segment::{At, Position, Segment};
+use super::tail::Chunk;
+use crate::id::Id;
+
+#[derive(Debug)]
+pub(crate) struct StreamLog {
+    /// Entries before this one are forgotten.
+    first_ordinal: u64,
+    segments: VecDeque<Segment>,
+    /// On its way to the segments.
+    flushing: Option<Arc<Chunk>>,
+    tail: Chunk,
+    /// First IDs of the segments that were dropped and whose files are to be removed.
+    dropped: Vec<Id>,
+}
+
+/// The answer to a look-up.
+#[derive(Debug)]
+pub(crate) enum Lookup<T> {
+    Found(T),
+    /// This block must be loaded first.
+    Load(Segment, At),
+}
+
+impl<T> Lookup<T> {
+    pub(crate) fn map<U>(self, f: impl FnOnce(T) -> U) -> Lookup<U> {
+        match self {
+            Lookup::Found(value) => Lookup::Found(f(value)),
+            Lookup::Load(segment, at) => Lookup::Load(segment, at),
+        }
+    }
+}
+
+/// Consecutive entries in memory.
+#[derive(Debug)]
+pub(crate) enum Page<'a> {
+    Block(Arc<Block>),
+    Chunk(&'a Chunk),
+}
+
+/// What look-ups may use: the cache, and blocks the caller loaded for this very look-up.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Blocks<'a> {
+    pub(crate) cache: &'a BlockCache,
+    pub(crate) held: &'a [Arc<Block>],
+}
+
+impl Page<'_> {
+    pub(crate) fn first_ordinal(&self) -> u64 {
+        match self {
+            Page::Block(block) => block.first_ordinal(),
+            Page::Chunk(chunk) => chunk.first_ordinal(),
+        }
+    }
+
+    pub(crate) fn next_ordinal(&self) -> u64 {
+        match self {
+            Page::Block(block) => block.next_ordinal(),
+            Page::Chunk(chunk) => chunk.next_ordinal(),
+        }
+    }
+
+    /// The ID of an entry that is here.
+    pub(crate) fn id(&self, ordinal: u64) -> Id {
+        match self {
+            Page::Block(block) => block.entry(ordinal).0,
+            Page::Chunk(chunk) => chunk.frame(ordinal).0,
+        }
+    }
+}
+
+impl StreamLog {
+    /// The log behind these segments; the next entry will be `next_ordinal`, behind `next_bytes` bytes of frames.
+    pub(crate) fn new(
+        stream: u64,
+        positions: impl IntoIterator<Item = Position>,
+        first_ordinal: u64,
+        next_ordinal: u64,
+        next_bytes: u64,
+    ) -> StreamLog {
+        StreamLog {
+            first_ordinal,
+            segments: positions.into_iter().map(|position| Segment::new(stream, position)).collect(),
+            flushing: None,
+            tail: Chunk::starting_at(next_ordinal, next_bytes),
+            dropped: Vec::new(),
+        }
+    }
+
+    pub(crate) fn append(&mut self, id: Id, body: &[u8]) {
+        self.tail.push(id, body);
+    }
+
+    pub(crate) fn next_ordinal(&self) -> u64 {
+        self.tail.next_ordinal()
+    }
+
+    /// The bytes of all frames the stream got.
+    pub(crate) fn next_bytes(&self) -> u64 {
+        self.tail.bytes_before(self.tail.next_ordinal())
+    }
+
+    /// The bytes in memory that a flush would free.
+    pub(crate) fn tail_bytes(&self) -> usize {
+        self.tail.bytes()
+    }
+
+    pub(crate) fn segments(&self) -> impl Iterator<Item = &Segment> {
+        self.segments.iter()
+    }
+
+    /// The bytes of the segments' files, but for headers and footers.
+    pub(crate) fn segment_bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.position.end).sum()
+    }
+
+    /// The chunks in memory, oldest first.
+    fn chunks(&self) -> impl DoubleEndedIterator<Item = &Chunk> {
+        self.flushing.as_deref().into_iter().chain([&self.tail])
+    }
+
+    /// The entries around `ordinal`, which must not be forgotten and be before [`next_ordinal`](Self::next_ordinal).
+    pub(crate) fn page(&self, ordinal: u64, blocks: Blocks<'_>) -> Lookup<Page<'_>> {
+        match self.chunks().find(|chunk| (chunk.first_ordinal()..chunk.next_ordinal()).contains(&ordinal)) {
+            Some(chunk) => Lookup::Found(Page::Chunk(chunk)),
+            None => {
+                let number = self.segments.partition_point(|segment| segment.position.next_ordinal <= ordinal);
+                block(&self.segments[number], At::Ordinal(ordinal), blocks).map(Page::Block)
+            }
+        }
+    }
+
+    /// The ordinal of the first entry with at least this ID; that of the next entry if there is none.
+    pub(crate) fn ordinal_of(&self, id: Id, blocks: Blocks<'_>) -> Lookup<u64> {
+        let starts_by = |chunk: &&Chunk| chunk.id_at(chunk.first_ordinal()).is_some_and(|first| first <= id);
+        if let Some(chunk) = self.chunks().rev().find(starts_by) {
+            return Lookup::Found(chunk.ordinal_of(id).max(self.first_ordinal));
+        }
+        let number = self.segments.partition_point(|segment| segment.position.last_id < id);
+        match self.segments.get(number) {
+            None => Lookup::Found(self.in_memory_from().max(self.first_ordinal)),
+            Some(segment) if id <= segment.position.first_id => {
+                Lookup::Found(segment.position.first_ordinal.max(self.first_ordinal))
+            }
+            Some(segment) => {
+                block(segment, At::Id(id), blocks).map(|block| block.ordinal_of(id).max(self.first_ordinal))
+            }
+        }
+    }
+
+    /// The first ordinal whose frame begins at this byte of all the stream's frames or after it.
+    pub(crate) fn ordinal_of_byte(&self, byte: u64, blocks: Blocks<'_>) -> Lookup<u64> {
+        let memory = self.chunks().rev().find(|chunk| chunk.bytes_before(chunk.first_ordinal()) <= byte);
+        if let Some(chunk) = memory {
+            return Lookup::Found(chunk.ordinal_of_byte(byte));
+        }
+        let number = self.segments.partition_point(|segment| segment.bytes_until() <= byte);
+        match self.segments.get(number) {
+            None => Lookup::Found(self.in_memory_from()),
+            Some(segment) => block(segment, At::Byte(byte), blocks).map(|block| {
+                let Position { begin, base_bytes, .. } = segment.position;
+                block.ordinal_of_offset(begin + byte.saturating_sub(base_bytes))
+            }),
+        }
+    }
+
+    /// The bytes of all frames before `ordinal`.
+    pub(crate) fn bytes_before(&self, ordinal: u64, blocks: Blocks<'_>) -> Lookup<u64> {
+        if let Some(chunk) = self.chunks().rev().find(|chunk| chunk.first_ordinal() <= ordinal) {
+            return Lookup::Found(chunk.bytes_before(ordinal));
+        }
+        let number = self.segments.partition_point(|segment| segment.position.next_ordinal <= ordinal);
+        let segment = &self.segments[number];
+        let Position { begin, base_bytes, first_ordinal, .. } = segment.position;
+        if ordinal <= first_ordinal {
+            return Lookup::Found(base_bytes);
+        }
+        block(segment, At::Ordinal(ordinal), blocks).map(|block| base_bytes + block.offset(ordinal) - begin)
+    }
+
+    /// The first ordinal that is in memory, or would be.
+    fn in_memory_from(&self) -> u64 {
+        self.flushing.as_ref().map_or(self.tail.first_ordinal(), |chunk| chunk.first_ordinal())
+    }
+
+    /// Forgets the entries before `ordinal`: whole segments are dropped, memory is given back.
+    pub(crate) fn forget_before(&mut self, ordinal: u64) {
+        self.first_ordinal = ordinal;
+        while self.segments.front().is_some_and(|segment| segment.position.next_ordinal <= ordinal) {
+            self.dropped.extend(self.segments.pop_front().map(|segment| segment.position.first_id));
+        }
+        if self.tail.next_ordinal() <= ordinal && !self.tail.is_empty() {
+            self.tail = Chunk::starting_at(self.tail.next_ordinal(), self.next_bytes());
+        }
+    }
+
+    /// Takes the tail for writing it to segments: the entries, from which ordinal on, and the segment to continue.
+    /// `None` if there is nothing to write.
+    pub(crate) fn begin_flush(&mut self) -> Option<(Arc<Chunk>, u64, Option<Segment>)> {
+        if self.tail.is_empty() || self.flushing.is_some() {
+            return None;
+        }
+        let next = Chunk::starting_at(self.tail.next_ordinal(), self.next_bytes());
+        let chunk = Arc::new(std::mem::replace(&mut self.tail, next));
+        self.flushing = Some(Arc::clone(&chunk));
+        let from = chunk.first_ordinal().max(self.first_ordinal);
+        Some((chunk, from, self.segments.back().cloned()))
+    }
+
+    /// Takes note of what a flush wrote.
+    pub(crate) fn end_flush(&mut self, written: Vec<Segment>) {
+        self.flushing = None;
+        for segment in written {
+            let first_id = segment.position.first_id;
+            // A trim may have dropped it while it was written to.
+            self.dropped.retain(|&dropped| dropped != first_id);
+            if segment.position.next_ordinal <= self.first_ordinal {
+                self.dropped.push(first_id);
+            } else if self.segments.back().is_some_and(|last| last.position.first_id == first_id) {
+                self.segments.pop_back();
+                self.segments.push_back(segment);
+            } else {
+                self.segments.push_back(segment);
+            }
+        }
+    }
+
+    /// The first ID and the last segment on disk: what a writer must know to find what does not belong.
+    pub(crate) fn extent(&self) -> (Option<Id>, Option<Segment>) {
+        (self.segments.front().map(|segment| segment.position.first_id), self.segments.back().cloned())
+    }
+
+    /// The segments dropped since this was last asked.
+    pub(crate) fn take_dropped(&mut self) -> Vec<Id> {
+        std::mem::take(&mut self.dropped)
+    }
+}
+
+fn block(segment: &Segment, at: At, blocks: Blocks<'_>) -> Lookup<Arc<Block>> {
+    match segment.cached(at, blocks.cache, blocks.held) {
+        Some(block) => Lookup::Found(block),
+        None => Lookup::Load(segment.clone(), at),
+    }
+}

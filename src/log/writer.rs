@@ -1,0 +1,270 @@
+//! Writes the tail to segments: continues the last one, seals it when it is full or old, and begins the next.
+//! Syncs nothing: what it touched is returned for whoever must know that it is durable.
+
+use std::sync::{Arc, PoisonError};
+
+use super::files::{SegmentFiles, parse_segment_name, stream_dir};
+use super::frame::{self, Salt};
+use super::header::{self, Identity};
+use super::index::Index;
+use super::segment::{FOOTER, FOOTER_VERSION, Footer, HEADER_VERSION, MAGIC, Position, Segment, SegmentHeader};
+use super::tail::Chunk;
+use crate::codec;
+use crate::error::{Error, Result};
+use crate::id::Id;
+use crate::storage::File;
+
+/// Writes are gathered to about this size.
+const WRITE_BYTES: usize = 1 << 20;
+
+/// When a segment is sealed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Roll {
+    pub(crate) bytes: u64,
+    pub(crate) age_ms: u64,
+}
+
+/// Whose segments these are.
+#[derive(Debug, Clone)]
+pub(crate) struct Owner {
+    pub(crate) directory: Identity,
+    pub(crate) stream: u64,
+    pub(crate) incarnation: u64,
+    pub(crate) name: String,
+}
+
+/// The writer of one stream's segments. Only one flush of a stream runs at a time.
+#[derive(Debug)]
+pub(crate) struct SegmentWriter {
+    owner: Owner,
+    /// Written and not yet synced.
+    unsynced: Vec<Arc<dyn File>>,
+    unsynced_names: bool,
+    /// Whether what a crash may have left past the positions was cut: done before the first write.
+    cut: bool,
+}
+
+impl SegmentWriter {
+    /// The writer of a stream whose directory may exist, with files longer than their positions say.
+    pub(crate) fn new(owner: Owner) -> SegmentWriter {
+        SegmentWriter { owner, unsynced: Vec::new(), unsynced_names: false, cut: false }
+    }
+
+    /// Writes the entries of `chunk` from ordinal `from` on behind `last`, the stream's last segment. Returns the
+    /// segments it changed or made, in order.
+    pub(crate) fn write(
+        &mut self,
+        files: &SegmentFiles,
+        last: Option<&Segment>,
+        chunk: &Chunk,
+        from: u64,
+        roll: Roll,
+        now_ms: u64,
+    ) -> Result<Vec<Segment>> {
+        self.cut_leftovers(files, None, last)?;
+        let mut written = Vec::new();
+        let mut current = match last {
+            Some(segment) if !segment.position.sealed && segment.position.next_ordinal == from => {
+                let file = files.open(segment.stream, segment.position.first_id)?;
+                segment.load_index(&*file)?;
+                Some(Open::new(segment.clone(), file))
+            }
+            _ => None,
+        };
+        let mut predecessor = last.map(|segment| segment.position.first_id);
+        for ordinal in from..chunk.next_ordinal() {
+            let (id, frame) = chunk.frame(ordinal);
+            if let Some(open) = current.take_if(|open| open.is_full(roll, now_ms)) {
+                predecessor = Some(open.segment.position.first_id);
+                written.push(self.seal(open)?);
+            }
+            let open = match &mut current {
+                Some(open) => open,
+                None => current.insert(self.begin(files, predecessor, id, ordinal, chunk, now_ms)?),
+            };
+            open.push(id, ordinal, frame)?;
+        }
+        if let Some(mut open) = current {
+            open.write_out()?;
+            self.keep(open.file);
+            written.push(open.segment);
+        }
+        Ok(written)
+    }
+
+    /// Makes all that was written durable.
+    pub(crate) fn sync(&mut self, files: &SegmentFiles) -> Result<()> {
+        for file in self.unsynced.drain(..) {
+            file.sync().map_err(|error| Error::io("syncing a segment", error))?;
+        }
+        if std::mem::take(&mut self.unsynced_names) {
+            let dir = stream_dir(self.owner.stream);
+            files.storage().sync_dir(&dir).map_err(|error| Error::io(format_args!("syncing {dir}"), error))?;
+        }
+        Ok(())
+    }
+
+    /// How many files wait to be synced, held open meanwhile.
+    pub(crate) fn unsynced(&self) -> usize {
+        self.unsynced.len()
+    }
+
+    /// Once after opening: cuts the last segment to its position and removes the segments begun after it, for a crash
+    /// came before the checkpoint that would have recorded them, and their entries are in the tail again. Removes those
+    /// before `first`, too, whose removal the crash undid.
+    pub(crate) fn cut_leftovers(
+        &mut self,
+        files: &SegmentFiles,
+        first: Option<Id>,
+        last: Option<&Segment>,
+    ) -> Result<()> {
+        if self.cut {
+            return Ok(());
+        }
+        let dir = stream_dir(self.owner.stream);
+        let doing = |error| Error::io(format_args!("preparing {dir}"), error);
+        match files.storage().list(&dir) {
+            Ok(names) => {
+                for id in names.iter().filter_map(|name| parse_segment_name(name)) {
+                    if first.is_some_and(|first| id < first) || last.is_none_or(|last| id > last.position.last_id) {
+                        files.remove(self.owner.stream, id)?;
+                        self.unsynced_names = true;
+                    }
+                }
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                files.storage().create_dir(&dir).map_err(doing)?;
+                files.storage().sync_dir(super::files::STREAMS).map_err(doing)?;
+            }
+            Err(error) => return Err(doing(error)),
+        }
+        if let Some(segment) = last.filter(|segment| !segment.position.sealed) {
+            let file = files.open(segment.stream, segment.position.first_id)?;
+            let len = file.len().map_err(doing)?;
+            if len < segment.position.end {
+                return Err(Error::corrupt(segment.path(), len, "the file ends too early"));
+            }
+            file.set_len(segment.position.end).map_err(doing)?;
+            self.keep(file);
+        }
+        self.cut = true;
+        Ok(())
+    }
+
+    fn begin(
+        &mut self,
+        files: &SegmentFiles,
+        predecessor: Option<Id>,
+        first_id: Id,
+        first_ordinal: u64,
+        chunk: &Chunk,
+        now_ms: u64,
+    ) -> Result<Open> {
+        let Owner { directory, stream, incarnation, name } = self.owner.clone();
+        let base_bytes = chunk.bytes_before(first_ordinal);
+        let created_ms = now_ms;
+        let head = SegmentHeader {
+            directory,
+            stream,
+            incarnation,
+            name,
+            predecessor,
+            first_id,
+            first_ordinal,
+            base_bytes,
+            created_ms,
+        };
+        let identity = files.storage().random();
+        let bytes = header::encode(MAGIC, identity, HEADER_VERSION, &head);
+        let file = files.create(stream, first_id)?;
+        self.unsynced_names = true;
+        let position = Position {
+            identity,
+            first_id,
+            last_id: first_id,
+            first_ordinal,
+            next_ordinal: first_ordinal,
+            base_bytes,
+            begin: bytes.len() as u64,
+            end: bytes.len() as u64,
+            created_ms,
+            sealed: false,
+        };
+        let segment = Segment::new(stream, position);
+        *segment.index.write().unwrap_or_else(PoisonError::into_inner) = Some(Index::default());
+        let mut open = Open::new(segment, file);
+        open.pending = bytes;
+        open.pending_offset = 0;
+        Ok(open)
+    }
+
+    fn seal(&mut self, mut open: Open) -> Result<Segment> {
+        let position = &mut open.segment.position;
+        position.sealed = true;
+        let index = open.segment.index.read().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default();
+        let footer = Footer {
+            count: position.next_ordinal - position.first_ordinal,
+            first_id: position.first_id,
+            last_id: position.last_id,
+            index,
+        };
+        let start = frame::begin(position.last_id.to_bytes(), FOOTER, &mut open.pending);
+        codec::encode(FOOTER_VERSION, &footer, &mut open.pending);
+        frame::finish(open.salt, start, &mut open.pending);
+        open.write_out()?;
+        self.keep(open.file);
+        Ok(open.segment)
+    }
+
+    fn keep(&mut self, file: Arc<dyn File>) {
+        if !self.unsynced.iter().any(|kept| Arc::ptr_eq(kept, &file)) {
+            self.unsynced.push(file);
+        }
+    }
+}
+
+/// A segment being written.
+struct Open {
+    segment: Segment,
+    file: Arc<dyn File>,
+    salt: Salt,
+    /// Bytes to be written at `pending_offset`.
+    pending: Vec<u8>,
+    pending_offset: u64,
+}
+
+impl Open {
+    fn new(segment: Segment, file: Arc<dyn File>) -> Open {
+        let (salt, pending_offset) = (segment.salt(), segment.position.end);
+        Open { segment, file, salt, pending: Vec::new(), pending_offset }
+    }
+
+    fn is_full(&self, roll: Roll, now_ms: u64) -> bool {
+        let Position { first_ordinal, next_ordinal, begin, end, created_ms, .. } = self.segment.position;
+        let old = now_ms.saturating_sub(created_ms) >= roll.age_ms;
+        next_ordinal > first_ordinal && (end - begin >= roll.bytes || old)
+    }
+
+    fn push(&mut self, id: Id, ordinal: u64, frame: &[u8]) -> Result<()> {
+        let start = self.pending.len();
+        self.pending.extend_from_slice(frame);
+        frame::checksum(self.salt, &mut self.pending[start..]);
+        let position = &mut self.segment.position;
+        if let Some(index) = &mut *self.segment.index.write().unwrap_or_else(PoisonError::into_inner) {
+            index.note(id, ordinal, position.end);
+        }
+        position.end += frame.len() as u64;
+        position.next_ordinal = ordinal + 1;
+        position.last_id = id;
+        if self.pending.len() >= WRITE_BYTES { self.write_out() } else { Ok(()) }
+    }
+
+    fn write_out(&mut self) -> Result<()> {
+        self.file
+            .write_at(&self.pending, self.pending_offset)
+            .map_err(|error| Error::io(format_args!("writing {}", self.segment.path()), error))?;
+        self.pending_offset += self.pending.len() as u64;
+        self.pending.clear();
+        Ok(())
+    }
+}

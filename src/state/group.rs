@@ -1,0 +1,166 @@
+//! Consumer groups, their consumers and what is pending with them. Knows no entries, only their IDs.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use crate::id::Id;
+
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) name: Arc<str>,
+    /// The last ID delivered: what `>` reads after.
+    pub(crate) cursor: Id,
+    /// How many of the stream's entries were ever delivered, if that is known.
+    pub(crate) entries_read: Option<u64>,
+    pub(crate) pending: BTreeMap<Id, Pending>,
+    pub(crate) consumers: BTreeMap<u32, Consumer>,
+    pub(crate) next_consumer: u32,
+    /// What entries delivered from now on are stamped with; not recorded.
+    pub(crate) stamp: u32,
+    names: HashMap<Arc<str>, u32>,
+    pub(super) dirty: Dirty,
+}
+
+/// One consumer of a group.
+#[derive(Debug)]
+pub(crate) struct Consumer {
+    pub(crate) name: Arc<str>,
+    /// When it last asked for anything.
+    pub(crate) seen_ms: u64,
+    /// When it last got anything.
+    pub(crate) active_ms: Option<u64>,
+    /// The IDs of what is pending with it.
+    pub(crate) pending: BTreeSet<Id>,
+}
+
+/// One entry that was delivered and not acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pending {
+    pub(crate) delivered_ms: u64,
+    pub(crate) consumer: u32,
+    pub(crate) deliveries: u32,
+    /// Tells deliveries of this process made before some moment from those after; 0 for an earlier process's.
+    pub(crate) stamp: u32,
+    /// Whether redb has a row for it.
+    pub(super) stored: bool,
+}
+
+/// What changed since the last checkpoint.
+#[derive(Debug, Default)]
+pub(super) struct Dirty {
+    pub(super) row: bool,
+    pub(super) consumers: BTreeSet<u32>,
+    /// Pending entries to be written, or removed where redb has one that is pending no longer.
+    pub(super) pending: BTreeSet<Id>,
+}
+
+impl Group {
+    pub(crate) fn new(name: Arc<str>, cursor: Id, entries_read: Option<u64>) -> Group {
+        Group {
+            name,
+            cursor,
+            entries_read,
+            pending: BTreeMap::new(),
+            consumers: BTreeMap::new(),
+            next_consumer: 1,
+            stamp: 0,
+            names: HashMap::new(),
+            dirty: Dirty::default(),
+        }
+    }
+
+    /// The number of a consumer.
+    pub(crate) fn consumer_named(&self, name: &str) -> Option<u32> {
+        self.names.get(name).copied()
+    }
+
+    pub(super) fn add_consumer(&mut self, number: u32, consumer: Consumer) {
+        self.names.insert(Arc::clone(&consumer.name), number);
+        self.consumers.insert(number, consumer);
+        self.next_consumer = self.next_consumer.max(number + 1);
+    }
+
+    pub(super) fn remove_consumer(&mut self, number: u32) {
+        let Some(consumer) = self.consumers.remove(&number) else { return };
+        self.names.remove(&consumer.name);
+        for id in consumer.pending {
+            self.forget(id);
+        }
+        self.dirty.consumers.insert(number);
+    }
+
+    /// Notes that a consumer asked, or got something.
+    pub(super) fn touch(&mut self, number: u32, now_ms: u64, got: bool) {
+        if let Some(consumer) = self.consumers.get_mut(&number) {
+            consumer.seen_ms = now_ms;
+            if got {
+                consumer.active_ms = Some(now_ms);
+            }
+            self.dirty.consumers.insert(number);
+        }
+    }
+
+    /// Makes an entry pending with a consumer, whoever had it.
+    pub(super) fn assign(&mut self, id: Id, consumer: u32, delivered_ms: u64, deliveries: u32) {
+        let stored = match self.pending.get(&id) {
+            Some(old) if old.consumer == consumer => old.stored,
+            Some(old) => {
+                let stored = old.stored;
+                if let Some(owner) = self.consumers.get_mut(&old.consumer) {
+                    owner.pending.remove(&id);
+                }
+                stored
+            }
+            None => self.dirty.pending.contains(&id),
+        };
+        if let Some(owner) = self.consumers.get_mut(&consumer) {
+            owner.pending.insert(id);
+        }
+        self.pending.insert(id, Pending { delivered_ms, consumer, deliveries, stamp: self.stamp, stored });
+        self.dirty.pending.insert(id);
+    }
+
+    pub(super) fn ack(&mut self, id: Id) {
+        if let Some(pending) = self.pending.get(&id)
+            && let Some(owner) = self.consumers.get_mut(&pending.consumer)
+        {
+            owner.pending.remove(&id);
+        }
+        self.forget(id);
+    }
+
+    fn forget(&mut self, id: Id) {
+        if let Some(pending) = self.pending.remove(&id) {
+            if pending.stored {
+                self.dirty.pending.insert(id);
+            } else {
+                // Delivered and acknowledged between two checkpoints: redb never hears of it.
+                self.dirty.pending.remove(&id);
+            }
+        }
+    }
+
+    pub(super) fn load_pending(&mut self, id: Id, mut pending: Pending) {
+        pending.stored = true;
+        if let Some(owner) = self.consumers.get_mut(&pending.consumer) {
+            owner.pending.insert(id);
+        }
+        self.pending.insert(id, pending);
+    }
+
+    /// The first entry that some consumer has not acknowledged or nobody was delivered: everything before it is done.
+    pub(crate) fn done_before(&self) -> Option<Id> {
+        self.pending.first_key_value().map(|(&id, _)| id).or_else(|| self.cursor.next())
+    }
+}
+
+impl Pending {
+    pub(crate) fn new(consumer: u32, delivered_ms: u64, deliveries: u32) -> Pending {
+        Pending { delivered_ms, consumer, deliveries, stamp: 0, stored: false }
+    }
+
+    /// How long ago it was delivered, in milliseconds; 0 if the clock has gone back since.
+    pub(crate) fn idle_ms(&self, now_ms: u64) -> u64 {
+        now_ms.saturating_sub(self.delivered_ms)
+    }
+}

@@ -1,0 +1,201 @@
+//! One stream: its entries, counters and groups, and the one way in which they change.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::change::{Change, Front};
+use super::group::{Consumer, Group};
+use super::tombstones::Tombstones;
+use crate::id::Id;
+use crate::log::StreamLog;
+use crate::trim::Retention;
+
+#[derive(Debug)]
+pub(crate) struct StreamState {
+    /// Never used again for another stream.
+    pub(crate) number: u64,
+    /// Random; ties the stream's files to it.
+    pub(crate) incarnation: u64,
+    pub(crate) name: Arc<str>,
+    /// The last ID added: deleting and trimming do not move it.
+    pub(crate) last_id: Id,
+    /// How many entries were ever added.
+    pub(crate) entries_added: u64,
+    /// Entries that are there: neither trimmed nor deleted.
+    pub(crate) length: u64,
+    /// The greatest ID ever deleted from the middle; trimming does not move it.
+    pub(crate) max_deleted_id: Id,
+    /// The last ID trimmed.
+    pub(crate) trimmed_to: Id,
+    pub(crate) front: Front,
+    pub(crate) tombstones: Tombstones,
+    pub(crate) retention: Retention,
+    pub(crate) groups: BTreeMap<u32, Group>,
+    pub(crate) next_group: u32,
+    names: HashMap<Arc<str>, u32>,
+    pub(crate) log: StreamLog,
+    /// Whether anything of the stream, its groups included, changed since the last checkpoint.
+    pub(super) dirty: bool,
+    /// Groups destroyed since the last checkpoint.
+    pub(super) dead_groups: BTreeSet<u32>,
+}
+
+impl StreamState {
+    /// A stream as it is when it was just created.
+    pub(crate) fn new(number: u64, name: Arc<str>, incarnation: u64) -> StreamState {
+        StreamState {
+            number,
+            incarnation,
+            name,
+            last_id: Id::MIN,
+            entries_added: 0,
+            length: 0,
+            max_deleted_id: Id::MIN,
+            trimmed_to: Id::MIN,
+            front: Front::default(),
+            tombstones: Tombstones::default(),
+            retention: Retention::default(),
+            groups: BTreeMap::new(),
+            next_group: 1,
+            names: HashMap::new(),
+            log: StreamLog::new(number, [], 0, 0, 0),
+            dirty: true,
+            dead_groups: BTreeSet::new(),
+        }
+    }
+
+    pub(crate) fn group_named(&self, name: &str) -> Option<(u32, &Group)> {
+        let number = *self.names.get(name)?;
+        self.groups.get(&number).map(|group| (number, group))
+    }
+
+    pub(super) fn insert_group(&mut self, number: u32, group: Group) {
+        self.names.insert(Arc::clone(&group.name), number);
+        self.groups.insert(number, group);
+        self.next_group = self.next_group.max(number + 1);
+    }
+
+    /// Whether the entry with this ordinal is there.
+    pub(crate) fn is_live(&self, ordinal: u64) -> bool {
+        ordinal >= self.front.ordinal && ordinal < self.log.next_ordinal() && !self.tombstones.contains(ordinal)
+    }
+
+    /// Adds an entry.
+    pub(crate) fn apply_entry(&mut self, id: Id, body: &[u8]) {
+        if self.length == 0 {
+            self.front = Front { ordinal: self.log.next_ordinal(), bytes: self.log.next_bytes(), id };
+            self.log.forget_before(self.front.ordinal);
+            self.tombstones.forget_before(self.front.ordinal);
+        }
+        self.log.append(id, body);
+        self.last_id = id;
+        self.entries_added += 1;
+        self.length += 1;
+        self.dirty = true;
+    }
+
+    /// Makes a recorded change. What no longer makes sense (an ack of what is not pending) changes nothing.
+    pub(crate) fn apply(&mut self, change: &Change) {
+        self.dirty = true;
+        match change {
+            Change::CreateStream { .. } | Change::DeleteStream => {}
+            Change::Trim { front, last, removed } => {
+                self.trimmed_to = self.trimmed_to.max(*last);
+                self.length -= removed;
+                self.advance(*front);
+            }
+            Change::Delete { entries, front } => {
+                for &(id, ordinal) in entries {
+                    self.tombstones.insert(ordinal);
+                    self.max_deleted_id = self.max_deleted_id.max(id);
+                }
+                self.length -= entries.len() as u64;
+                self.advance(*front);
+            }
+            Change::SetRetention(retention) => self.retention = *retention,
+            Change::CreateGroup { group, name, cursor, entries_read } => {
+                let mut created = Group::new(name.as_str().into(), *cursor, *entries_read);
+                created.dirty.row = true;
+                self.insert_group(*group, created);
+            }
+            Change::DestroyGroup { group } => {
+                if let Some(destroyed) = self.groups.remove(group) {
+                    self.names.remove(&destroyed.name);
+                    self.dead_groups.insert(*group);
+                }
+            }
+            Change::SetCursor { group, .. }
+            | Change::CreateConsumer { group, .. }
+            | Change::DeleteConsumer { group, .. }
+            | Change::Deliver { group, .. }
+            | Change::Assign { group, .. }
+            | Change::Ack { group, .. } => {
+                if let Some(group) = self.groups.get_mut(group) {
+                    group.apply(change);
+                }
+            }
+        }
+    }
+
+    /// Notes that a consumer asked and got nothing. No record is written for this: the next checkpoint has it.
+    pub(crate) fn touch(&mut self, group: u32, consumer: u32, now_ms: u64) {
+        if let Some(group) = self.groups.get_mut(&group) {
+            group.touch(consumer, now_ms, false);
+            self.dirty = true;
+        }
+    }
+
+    fn advance(&mut self, front: Front) {
+        self.front = front;
+        self.log.forget_before(front.ordinal);
+        self.tombstones.forget_before(front.ordinal);
+    }
+
+    /// What every group has been delivered and has acknowledged ends before this ID; `None` with no group.
+    pub(crate) fn acknowledged_before(&self) -> Option<Id> {
+        self.groups.values().map(|group| group.done_before().unwrap_or(Id::MAX)).min()
+    }
+}
+
+impl Group {
+    fn apply(&mut self, change: &Change) {
+        match *change {
+            Change::SetCursor { cursor, entries_read, .. } => {
+                self.cursor = cursor;
+                self.entries_read = entries_read;
+                self.dirty.row = true;
+            }
+            Change::CreateConsumer { consumer, ref name, now_ms, .. } => {
+                let name = name.as_str().into();
+                let created = Consumer { name, seen_ms: now_ms, active_ms: None, pending: BTreeSet::new() };
+                self.add_consumer(consumer, created);
+                self.dirty.row = true;
+                self.dirty.consumers.insert(consumer);
+            }
+            Change::DeleteConsumer { consumer, .. } => self.remove_consumer(consumer),
+            Change::Deliver { consumer, now_ms, ref ids, cursor, entries_read, .. } => {
+                for &id in ids {
+                    self.assign(id, consumer, now_ms, 1);
+                }
+                self.cursor = cursor;
+                self.entries_read = entries_read;
+                self.dirty.row = true;
+                self.touch(consumer, now_ms, true);
+            }
+            Change::Assign { consumer, now_ms, delivered_ms, ref ids, .. } => {
+                for &(id, deliveries) in ids {
+                    self.assign(id, consumer, delivered_ms, deliveries);
+                }
+                self.touch(consumer, now_ms, true);
+            }
+            Change::Ack { ref ids, .. } => ids.iter().for_each(|&id| self.ack(id)),
+            Change::CreateStream { .. }
+            | Change::DeleteStream
+            | Change::Trim { .. }
+            | Change::Delete { .. }
+            | Change::SetRetention(_)
+            | Change::CreateGroup { .. }
+            | Change::DestroyGroup { .. } => {}
+        }
+    }
+}

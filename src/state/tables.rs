@@ -1,0 +1,267 @@
+//! redb: the state as of the last checkpoint. Knows rows and no journal.
+//!
+//! ```text
+//! meta         "meta"                              -> Meta
+//! streams      stream                              -> StreamRow
+//! tombstones   stream, ordinal / 1024              -> bitmap
+//! groups       stream, group                       -> GroupRow
+//! consumers    stream, group, consumer             -> ConsumerRow
+//! pending      stream, group, ID's ms, ID's seq    -> PendingRow
+//! ```
+//!
+//! Every value is sealed by `codec`, for redb does not verify what it reads. A key that names what is not there
+//! (a consumer of no group) is damage.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::delta::{ConsumerRow, GroupRow, PendingRow, StreamDelta, StreamRow};
+use super::stream_state::StreamState;
+use crate::codec;
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::Id;
+use crate::journal::Lsn;
+use crate::storage::{RedbFile, Storage};
+
+const PATH: &str = "state.redb";
+const NEW_PATH: &str = "state.redb.new";
+
+/// What redb keeps in memory. A checkpoint touches each page once; the state itself is resident.
+const CACHE_BYTES: usize = 4 << 20;
+
+/// The version of every row's layout.
+const ROW_VERSION: u8 = 1;
+
+type Bytes = &'static [u8];
+const META: TableDefinition<'_, &str, Bytes> = TableDefinition::new("meta");
+const STREAMS: TableDefinition<'_, u64, Bytes> = TableDefinition::new("streams");
+const TOMBSTONES: TableDefinition<'_, (u64, u64), Bytes> = TableDefinition::new("tombstones");
+const GROUPS: TableDefinition<'_, (u64, u32), Bytes> = TableDefinition::new("groups");
+const CONSUMERS: TableDefinition<'_, (u64, u32, u32), Bytes> = TableDefinition::new("consumers");
+const PENDING: TableDefinition<'_, (u64, u32, u64, u64), Bytes> = TableDefinition::new("pending");
+const META_KEY: &str = "meta";
+
+/// What redb says of the broker as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Meta {
+    /// Every record up to this one is in the rows.
+    pub(crate) floor: Lsn,
+    /// The highest record that any row covers.
+    pub(crate) covered: Lsn,
+    /// Every stream created or deleted up to this record is in the rows.
+    pub(crate) catalog: Lsn,
+    pub(crate) next_stream: u64,
+}
+
+/// What a checkpoint writes.
+#[derive(Debug)]
+pub(crate) struct Commit {
+    pub(crate) meta: Meta,
+    pub(crate) deltas: Vec<StreamDelta>,
+    pub(crate) deleted_streams: Vec<u64>,
+}
+
+/// A stream as redb has it, and the record up to which it does.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) state: StreamState,
+    pub(crate) covered: Lsn,
+}
+
+#[derive(Debug)]
+pub(crate) struct Tables {
+    database: Database,
+}
+
+fn failed(doing: &str, error: impl Into<redb::Error>) -> Error {
+    match error.into() {
+        redb::Error::Io(error) => Error::io(format_args!("{doing} {PATH}"), error),
+        error => Error::new(ErrorKind::Corrupt, format!("{doing} {PATH}: {error}")).with_source(error),
+    }
+}
+
+fn damaged(what: impl std::fmt::Display) -> Error {
+    Error::corrupt(PATH, 0, what)
+}
+
+impl Tables {
+    /// Whether there is a file to open.
+    pub(crate) fn exist(storage: &dyn Storage) -> Result<bool> {
+        match storage.open(PATH) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(Error::io(format_args!("opening {PATH}"), error)),
+        }
+    }
+
+    /// Creates the file of a broker with nothing in it. Under another name first: redb's creation is not crash-safe.
+    pub(crate) fn create(storage: &dyn Storage) -> Result<()> {
+        let doing = |error| Error::io(format_args!("creating {PATH}"), error);
+        let file = storage.create(NEW_PATH).map_err(doing)?;
+        {
+            let tables = Tables::open_file(Arc::clone(&file))?;
+            let meta = Meta { floor: 0, covered: 0, catalog: 0, next_stream: 1 };
+            tables.commit(&Commit { meta, deltas: Vec::new(), deleted_streams: Vec::new() })?;
+        }
+        file.sync().map_err(doing)?;
+        storage.rename(NEW_PATH, PATH).map_err(doing)?;
+        storage.sync_dir("").map_err(doing)
+    }
+
+    pub(crate) fn open(storage: &dyn Storage) -> Result<Tables> {
+        let file = storage.open(PATH).map_err(|error| Error::io(format_args!("opening {PATH}"), error))?;
+        Tables::open_file(file)
+    }
+
+    fn open_file(file: Arc<dyn crate::storage::File>) -> Result<Tables> {
+        let backend = RedbFile::new(file);
+        let database = redb::Builder::new()
+            .set_cache_size(CACHE_BYTES)
+            .create_with_backend(backend)
+            .map_err(|error| failed("opening", error))?;
+        Ok(Tables { database })
+    }
+
+    /// Writes a checkpoint; when this returns it is durable.
+    pub(crate) fn commit(&self, commit: &Commit) -> Result<()> {
+        let mut transaction = self.database.begin_write().map_err(|error| failed("writing", error))?;
+        // Opening after a crash then reads the allocator's state instead of scanning the whole file.
+        transaction.set_quick_repair(true);
+        write(&transaction, commit).map_err(|error| failed("writing", error))?;
+        transaction.commit().map_err(|error| failed("writing", error))
+    }
+
+    /// Reads everything.
+    pub(crate) fn load(&self) -> Result<(Meta, BTreeMap<u64, Loaded>)> {
+        let (meta, rows) = self.read().map_err(|error| failed("reading", error))?;
+        let meta = unseal(&meta.ok_or_else(|| damaged("it says nothing of the broker"))?)?;
+        let mut streams = BTreeMap::new();
+        for (number, bytes) in rows.streams {
+            let row: StreamRow = unseal(&bytes)?;
+            let covered = row.covered;
+            streams.insert(number, Loaded { state: StreamState::from_row(number, row), covered });
+        }
+        for ((number, group), bytes) in rows.tombstones {
+            stream(&mut streams, number)?.tombstones.load(group, unseal(&bytes)?);
+        }
+        for ((number, group), bytes) in rows.groups {
+            stream(&mut streams, number)?.load_group(group, unseal(&bytes)?);
+        }
+        for ((number, group, consumer), bytes) in rows.consumers {
+            if !stream(&mut streams, number)?.load_consumer(group, consumer, unseal(&bytes)?) {
+                return Err(damaged("it has a consumer of no group"));
+            }
+        }
+        for ((number, group, ms, seq), bytes) in rows.pending {
+            if !stream(&mut streams, number)?.load_pending(group, Id::new(ms, seq), &unseal(&bytes)?) {
+                return Err(damaged("it has a pending entry of no consumer"));
+            }
+        }
+        Ok((meta, streams))
+    }
+
+    fn read(&self) -> Result<(Option<Vec<u8>>, Rows), redb::Error> {
+        let transaction = self.database.begin_read()?;
+        let meta = transaction.open_table(META)?.get(META_KEY)?.map(|value| value.value().to_vec());
+        let mut rows = Rows::default();
+        for row in transaction.open_table(STREAMS)?.iter()? {
+            let (key, value) = row?;
+            rows.streams.push((key.value(), value.value().to_vec()));
+        }
+        for row in transaction.open_table(TOMBSTONES)?.iter()? {
+            let (key, value) = row?;
+            rows.tombstones.push((key.value(), value.value().to_vec()));
+        }
+        for row in transaction.open_table(GROUPS)?.iter()? {
+            let (key, value) = row?;
+            rows.groups.push((key.value(), value.value().to_vec()));
+        }
+        for row in transaction.open_table(CONSUMERS)?.iter()? {
+            let (key, value) = row?;
+            rows.consumers.push((key.value(), value.value().to_vec()));
+        }
+        for row in transaction.open_table(PENDING)?.iter()? {
+            let (key, value) = row?;
+            rows.pending.push((key.value(), value.value().to_vec()));
+        }
+        Ok((meta, rows))
+    }
+}
+
+fn stream(streams: &mut BTreeMap<u64, Loaded>, number: u64) -> Result<&mut StreamState> {
+    let loaded = streams.get_mut(&number);
+    loaded.map(|loaded| &mut loaded.state).ok_or_else(|| damaged(format_args!("it has rows of no stream, {number}")))
+}
+
+type RowsOf<K> = Vec<(K, Vec<u8>)>;
+
+#[derive(Default)]
+struct Rows {
+    streams: RowsOf<u64>,
+    tombstones: RowsOf<(u64, u64)>,
+    groups: RowsOf<(u64, u32)>,
+    consumers: RowsOf<(u64, u32, u32)>,
+    pending: RowsOf<(u64, u32, u64, u64)>,
+}
+
+fn seal<T: Serialize>(row: &T) -> Vec<u8> {
+    codec::seal(ROW_VERSION, row)
+}
+
+fn unseal<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    codec::unseal(ROW_VERSION, bytes).map_err(damaged)
+}
+
+fn write(transaction: &WriteTransaction, commit: &Commit) -> Result<(), redb::Error> {
+    let mut streams = transaction.open_table(STREAMS)?;
+    let mut tombstones = transaction.open_table(TOMBSTONES)?;
+    let mut groups = transaction.open_table(GROUPS)?;
+    let mut consumers = transaction.open_table(CONSUMERS)?;
+    let mut pending = transaction.open_table(PENDING)?;
+    for delta in &commit.deltas {
+        let number = delta.stream;
+        streams.insert(number, &*seal(&delta.row))?;
+        for &group in &delta.dead_groups {
+            groups.remove((number, group))?;
+            consumers.retain_in((number, group, 0)..=(number, group, u32::MAX), |_, _| false)?;
+            pending.retain_in((number, group, 0, 0)..=(number, group, u64::MAX, u64::MAX), |_, _| false)?;
+        }
+        for (group, bits) in &delta.tombstones {
+            match bits {
+                Some(bits) => drop(tombstones.insert((number, *group), &*seal(bits))?),
+                None => drop(tombstones.remove((number, *group))?),
+            }
+        }
+        for (group, row) in &delta.groups {
+            let row: &GroupRow = row;
+            groups.insert((number, *group), &*seal(row))?;
+        }
+        for (group, consumer, row) in &delta.consumers {
+            let row: &Option<ConsumerRow> = row;
+            match row {
+                Some(row) => drop(consumers.insert((number, *group, *consumer), &*seal(row))?),
+                None => drop(consumers.remove((number, *group, *consumer))?),
+            }
+        }
+        for (group, id, row) in &delta.pending {
+            let row: &Option<PendingRow> = row;
+            match row {
+                Some(row) => drop(pending.insert((number, *group, id.ms, id.seq), &*seal(row))?),
+                None => drop(pending.remove((number, *group, id.ms, id.seq))?),
+            }
+        }
+    }
+    // After the deltas: a stream may have been deleted after its own was taken.
+    for &number in &commit.deleted_streams {
+        streams.remove(number)?;
+        tombstones.retain_in((number, 0)..=(number, u64::MAX), |_, _| false)?;
+        groups.retain_in((number, 0)..=(number, u32::MAX), |_, _| false)?;
+        consumers.retain_in((number, 0, 0)..=(number, u32::MAX, u32::MAX), |_, _| false)?;
+        pending.retain_in((number, 0, 0, 0)..=(number, u32::MAX, u64::MAX, u64::MAX), |_, _| false)?;
+    }
+    transaction.open_table(META)?.insert(META_KEY, &*seal(&commit.meta))?;
+    Ok(())
+}

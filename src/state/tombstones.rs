@@ -1,0 +1,137 @@
+//! Which entries in the middle of a stream were deleted: bitmaps over ordinals. Knows no IDs and no segments.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Ordinals are counted in groups of this many, each with a bitmap if anything in it was deleted.
+const GROUP: u64 = 1024;
+const WORDS: usize = (GROUP / 64) as usize;
+
+/// The bitmap of one group of ordinals.
+pub(crate) type Bits = [u64; WORDS];
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tombstones {
+    groups: BTreeMap<u64, Box<Bits>>,
+    /// Groups that changed since the last checkpoint.
+    dirty: BTreeSet<u64>,
+}
+
+fn place(ordinal: u64) -> (u64, usize, u64) {
+    (ordinal / GROUP, (ordinal % GROUP / 64) as usize, 1 << (ordinal % 64))
+}
+
+impl Tombstones {
+    pub(crate) fn insert(&mut self, ordinal: u64) {
+        let (group, word, bit) = place(ordinal);
+        self.groups.entry(group).or_default()[word] |= bit;
+        self.dirty.insert(group);
+    }
+
+    pub(crate) fn contains(&self, ordinal: u64) -> bool {
+        let (group, word, bit) = place(ordinal);
+        self.groups.get(&group).is_some_and(|bits| bits[word] & bit != 0)
+    }
+
+    /// Forgets the ordinals before `ordinal`.
+    pub(crate) fn forget_before(&mut self, ordinal: u64) {
+        if self.groups.is_empty() {
+            return;
+        }
+        let (group, word, bit) = place(ordinal);
+        while let Some(first) = self.groups.first_entry().filter(|entry| *entry.key() < group) {
+            self.dirty.insert(*first.key());
+            first.remove();
+        }
+        if let Some(bits) = self.groups.get_mut(&group) {
+            bits[..word].fill(0);
+            bits[word] &= !(bit - 1);
+            if **bits == [0; WORDS] {
+                self.groups.remove(&group);
+            }
+            self.dirty.insert(group);
+        }
+    }
+
+    /// How many of the ordinals in `from..to` are deleted.
+    pub(crate) fn count(&self, from: u64, to: u64) -> u64 {
+        if self.groups.is_empty() || from >= to {
+            return 0;
+        }
+        let ranges = self.groups.range(from / GROUP..=(to - 1) / GROUP);
+        ranges.map(|(&group, bits)| count_in(bits, from.saturating_sub(group * GROUP), to - group * GROUP)).sum()
+    }
+
+    /// The first ordinal at or after `from` that is not deleted.
+    pub(crate) fn first_live(&self, mut from: u64) -> u64 {
+        while self.contains(from) {
+            from += 1;
+        }
+        from
+    }
+
+    /// The ordinal before which exactly `live` ordinals from `from` on are not deleted.
+    pub(crate) fn skip_live(&self, from: u64, mut live: u64) -> u64 {
+        let mut at = from;
+        while live > 0 {
+            let step = live - self.count(at, at + live).min(live);
+            let next = at + live;
+            live -= step;
+            at = next;
+        }
+        at
+    }
+
+    pub(crate) fn load(&mut self, group: u64, bits: Bits) {
+        self.groups.insert(group, Box::new(bits));
+    }
+
+    /// The groups that changed since this was last asked, each with its bitmap if it has one.
+    pub(crate) fn take_dirty(&mut self) -> Vec<(u64, Option<Bits>)> {
+        let dirty = std::mem::take(&mut self.dirty);
+        dirty.into_iter().map(|group| (group, self.groups.get(&group).map(|bits| **bits))).collect()
+    }
+}
+
+/// The bits set in the positions `from..to` of a bitmap; `to` may lie beyond it.
+fn count_in(bits: &Bits, from: u64, to: u64) -> u64 {
+    let mut count = 0;
+    for (word, bits) in bits.iter().enumerate() {
+        let start = word as u64 * 64;
+        let mask = |until: u64| match until.saturating_sub(start) {
+            64.. => u64::MAX,
+            bits => (1 << bits) - 1,
+        };
+        count += u64::from((bits & mask(to) & !mask(from)).count_ones());
+    }
+    count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn bitmaps_agree_with_a_set_of_ordinals(
+            dead in proptest::collection::btree_set(0u64..5000, 0..200),
+            cut in 0u64..5000, from in 0u64..5000, live in 0u64..3000,
+        ) {
+            let mut tombstones = Tombstones::default();
+            dead.iter().for_each(|&ordinal| tombstones.insert(ordinal));
+            tombstones.forget_before(cut);
+            let dead: BTreeSet<u64> = dead.into_iter().filter(|&ordinal| ordinal >= cut).collect();
+            prop_assert!((0..5000).all(|ordinal| tombstones.contains(ordinal) == dead.contains(&ordinal)));
+            let to = from + live;
+            prop_assert_eq!(tombstones.count(from, to), dead.range(from..to).count() as u64);
+            let mut expected = from;
+            let mut left = live;
+            while left > 0 {
+                left -= u64::from(!dead.contains(&expected));
+                expected += 1;
+            }
+            prop_assert_eq!(tombstones.skip_live(from, live), expected);
+            prop_assert_eq!(tombstones.groups.is_empty(), dead.is_empty());
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! Taking over what is pending with others (`XCLAIM`, `XAUTOCLAIM`).
+
+use std::time::Duration;
+
+use super::collect::Collector;
+use super::consumer::Asking;
+use super::core::{Ids, Plan, found};
+use super::{Consumer, Messages};
+use crate::clock::millis;
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::Id;
+use crate::state::{Change, Pending};
+
+/// Entries about to be taken over: [`Consumer::claim`].
+///
+/// ```
+/// use std::time::Duration;
+///
+/// # let broker = streamlog::Broker::in_memory()?;
+/// # let orders = broker.stream("orders")?;
+/// # orders.add([("sku", "A1")])?;
+/// # let billing = orders.group("billing").from_start().ensure()?;
+/// # billing.consumer("worker-1").read_new().next()?;
+/// let stuck = billing.pending_range(..).idle(Duration::from_millis(0)).read()?;
+/// let ids: Vec<_> = stuck.iter().map(|entry| entry.id).collect();
+/// let mine = billing.consumer("worker-2").claim(&ids).run()?;
+/// assert_eq!(mine[0].deliveries(), 2);
+/// # Ok::<(), streamlog::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "nothing is claimed before `run` is called"]
+pub struct Claim {
+    consumer: Consumer,
+    ids: Vec<Id>,
+    min_idle: Duration,
+    options: Options,
+}
+
+/// How claimed entries are to look.
+#[derive(Debug, Clone, Copy, Default)]
+struct Options {
+    force: bool,
+    idle: Option<Duration>,
+    deliveries: Option<u32>,
+    just_ids: bool,
+}
+
+impl Options {
+    /// The count of deliveries that a claimed entry gets.
+    fn deliveries(&self, before: u32) -> u32 {
+        self.deliveries.unwrap_or(if self.just_ids { before } else { before.saturating_add(1) })
+    }
+}
+
+impl Claim {
+    pub(super) fn new(consumer: &Consumer, ids: &[Id]) -> Claim {
+        Claim { consumer: consumer.clone(), ids: ids.to_vec(), min_idle: Duration::ZERO, options: Options::default() }
+    }
+
+    /// Only what was last delivered at least this long ago.
+    pub fn min_idle(mut self, idle: Duration) -> Claim {
+        self.min_idle = idle;
+        self
+    }
+
+    /// Also entries that are pending with nobody, if they are in the stream (`FORCE`).
+    pub fn force(mut self) -> Claim {
+        self.options.force = true;
+        self
+    }
+
+    /// Counts them as last delivered this long ago; now if not said (`IDLE`).
+    pub fn idle(mut self, idle: Duration) -> Claim {
+        self.options.idle = Some(idle);
+        self
+    }
+
+    /// Sets their count of deliveries; one more if not said (`RETRYCOUNT`).
+    pub fn deliveries(mut self, deliveries: u32) -> Claim {
+        self.options.deliveries = Some(deliveries);
+        self
+    }
+
+    /// Takes the entries over and returns them. Those deleted from the stream are pending no longer, and are in
+    /// [`Messages::deleted`].
+    ///
+    /// # Errors
+    ///
+    /// [`NoSuchGroup`](ErrorKind::NoSuchGroup); [`Corrupt`](ErrorKind::Corrupt); if it cannot be written.
+    pub fn run(self) -> Result<Messages> {
+        let (found, deliveries, deleted) = self.claim(false)?;
+        Ok(Messages::new(self.consumer.group(), found.finish()?, &deliveries, deleted))
+    }
+
+    /// Takes the entries over and returns their IDs only; their counts of deliveries stay (`JUSTID`).
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Claim::run).
+    pub fn just_ids(self) -> Result<Vec<Id>> {
+        let (found, _, _) = self.claim(true)?;
+        Ok(found.ids().collect())
+    }
+
+    fn claim(&self, just_ids: bool) -> Result<(Collector, Vec<u32>, Vec<Id>)> {
+        let options = Options { just_ids, ..self.options };
+        self.consumer.change(|inner, asking, blocks, changes| {
+            let Asking { group, now_ms, .. } = asking;
+            let mut found = Collector::default();
+            let mut claimed: Vec<(Id, u32)> = Vec::new();
+            let mut deleted = Vec::new();
+            for &id in &self.ids {
+                let row = inner.state.groups[&group].pending.get(&id);
+                let again = claimed.iter().any(|&(other, _)| other == id) || deleted.contains(&id);
+                if again
+                    || (row.is_none() && !options.force)
+                    || row.is_some_and(|row| !is_idle(row, now_ms, self.min_idle))
+                {
+                    continue;
+                }
+                match (found!(inner.collect_one(id, blocks, &mut found)), row) {
+                    (Some(_), row) => claimed.push((id, options.deliveries(row.map_or(0, |row| row.deliveries)))),
+                    (None, Some(_)) => deleted.push(id),
+                    (None, None) => {}
+                }
+            }
+            let deliveries = claimed.iter().map(|&(_, deliveries)| deliveries).collect();
+            let delivered_ms = now_ms.saturating_sub(options.idle.map_or(0, millis));
+            record(changes, asking, delivered_ms, claimed, &deleted);
+            let value = (found, deliveries, deleted);
+            let changes = std::mem::take(changes);
+            Ok(if changes.is_empty() { Plan::Nothing(value) } else { Plan::Write { ids: Ids::None, changes, value } })
+        })
+    }
+}
+
+fn is_idle(row: &Pending, now_ms: u64, min_idle: Duration) -> bool {
+    row.idle_ms(now_ms) >= millis(min_idle)
+}
+
+/// Records that entries were taken over, and that others turned out to be deleted.
+fn record(changes: &mut Vec<Change>, asking: Asking, delivered_ms: u64, claimed: Vec<(Id, u32)>, deleted: &[Id]) {
+    let Asking { group, consumer, now_ms } = asking;
+    if !claimed.is_empty() {
+        changes.push(Change::Assign { group, consumer, now_ms, delivered_ms, ids: claimed });
+    }
+    if !deleted.is_empty() {
+        changes.push(Change::Ack { group, ids: deleted.to_vec() });
+    }
+}
+
+/// Idle entries about to be taken over: [`Consumer::auto_claim`].
+///
+/// ```
+/// use std::time::Duration;
+/// use streamlog::Id;
+///
+/// # let broker = streamlog::Broker::in_memory()?;
+/// # let orders = broker.stream("orders")?;
+/// # let billing = orders.group("billing").from_start().ensure()?;
+/// let rescuer = billing.consumer("rescuer");
+/// let mut start = Id::MIN;
+/// loop {
+///     let claimed = rescuer.auto_claim(Duration::from_secs(30)).start(start).count(100).run()?;
+///     for message in &claimed.messages {
+///         println!("{} for the {}th time", message.id(), message.deliveries());
+///     }
+///     start = claimed.next;
+///     if start == Id::MIN {
+///         break;
+///     }
+/// }
+/// # Ok::<(), streamlog::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "nothing is claimed before `run` is called"]
+pub struct AutoClaim {
+    consumer: Consumer,
+    min_idle: Duration,
+    start: Id,
+    count: usize,
+    looks: Option<usize>,
+    from_others: bool,
+}
+
+/// What [`AutoClaim::run`] took over.
+#[derive(Debug, Clone)]
+pub struct AutoClaimed {
+    /// The entries. Those that turned out to be deleted are pending no longer, and are in [`Messages::deleted`].
+    pub messages: Messages,
+    /// Where to go on: the next pending ID, or `0-0` if that was the last.
+    pub next: Id,
+}
+
+impl AutoClaim {
+    pub(super) fn new(consumer: &Consumer, min_idle: Duration) -> AutoClaim {
+        let consumer = consumer.clone();
+        AutoClaim { consumer, min_idle, start: Id::MIN, count: 100, looks: None, from_others: false }
+    }
+
+    /// Begins with the first pending ID that is not smaller.
+    pub fn start(mut self, id: Id) -> AutoClaim {
+        self.start = id;
+        self
+    }
+
+    /// At most this many entries, 100 if not said. Up to ten times as many are looked at.
+    pub fn count(mut self, entries: usize) -> AutoClaim {
+        self.count = entries;
+        self
+    }
+
+    /// Looks at this many pending entries at most.
+    pub(super) fn looks(mut self, looks: usize) -> AutoClaim {
+        self.looks = Some(looks);
+        self
+    }
+
+    /// Leaves alone what is pending with the consumer itself.
+    pub(super) fn others_only(mut self) -> AutoClaim {
+        self.from_others = true;
+        self
+    }
+
+    /// Takes the entries over.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidArgument`](ErrorKind::InvalidArgument) (a count of 0); otherwise as [`Claim::run`].
+    pub fn run(self) -> Result<AutoClaimed> {
+        if self.count == 0 {
+            return Err(Error::new(ErrorKind::InvalidArgument, "the count must be greater than 0"));
+        }
+        let (found, deliveries, deleted, next) = self.consumer.change(|inner, asking, blocks, changes| {
+            let mut found = Collector::default();
+            let mut claimed = Vec::new();
+            let mut deleted = Vec::new();
+            let mut looks = self.looks.unwrap_or(self.count.saturating_mul(10));
+            let mut next = Id::MIN;
+            for (&id, row) in inner.state.groups[&asking.group].pending.range(self.start..) {
+                if looks == 0 || claimed.len() + deleted.len() >= self.count {
+                    next = id;
+                    break;
+                }
+                looks -= 1;
+                let own = self.from_others && row.consumer == asking.consumer;
+                if own || !is_idle(row, asking.now_ms, self.min_idle) {
+                    continue;
+                }
+                match found!(inner.collect_one(id, blocks, &mut found)) {
+                    Some(_) => claimed.push((id, row.deliveries.saturating_add(1))),
+                    None => deleted.push(id),
+                }
+            }
+            let deliveries: Vec<u32> = claimed.iter().map(|&(_, deliveries)| deliveries).collect();
+            record(changes, asking, asking.now_ms, claimed, &deleted);
+            let value = (found, deliveries, deleted, next);
+            let changes = std::mem::take(changes);
+            Ok(if changes.is_empty() { Plan::Nothing(value) } else { Plan::Write { ids: Ids::None, changes, value } })
+        })?;
+        let messages = Messages::new(self.consumer.group(), found.finish()?, &deliveries, deleted);
+        Ok(AutoClaimed { messages, next })
+    }
+}

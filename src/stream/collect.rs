@@ -1,0 +1,141 @@
+//! Takes entries off a stream's log, under its lock: in either direction, the live ones only, as many as asked.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::core::Inner;
+use crate::entry::{Entry, Fields};
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::Id;
+use crate::log::stream_log::Blocks;
+use crate::log::{Lookup, Page};
+
+/// Entries on their way to a caller. Those in blocks share the block's bytes; those in the tail are copied, together.
+#[derive(Debug, Default)]
+pub(crate) struct Collector {
+    found: Vec<(Id, Place)>,
+    copied: Vec<u8>,
+}
+
+#[derive(Debug)]
+enum Place {
+    Shared(Arc<Vec<u8>>, Range<usize>),
+    Copied(Range<usize>),
+}
+
+impl Collector {
+    pub(crate) fn len(&self) -> usize {
+        self.found.len()
+    }
+
+    fn take(&mut self, page: &Page<'_>, ordinal: u64) {
+        match page {
+            Page::Block(block) => {
+                let (id, range) = block.entry(ordinal);
+                self.found.push((id, Place::Shared(Arc::clone(block.bytes()), range)));
+            }
+            Page::Chunk(chunk) => {
+                let (id, body) = chunk.body(ordinal);
+                let start = self.copied.len();
+                self.copied.extend_from_slice(body);
+                self.found.push((id, Place::Copied(start..self.copied.len())));
+            }
+        }
+    }
+
+    pub(crate) fn ids(&self) -> impl Iterator<Item = Id> {
+        self.found.iter().map(|(id, _)| *id)
+    }
+
+    /// The entries.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupt` if one is not laid out as an entry is, though its checksum matched.
+    pub(crate) fn finish(self) -> Result<Vec<Entry>> {
+        let copied = Arc::new(self.copied);
+        let entry = |(id, place)| {
+            let fields = match place {
+                Place::Shared(bytes, range) => Fields::in_buffer(&bytes, range),
+                Place::Copied(range) => Fields::in_buffer(&copied, range),
+            };
+            let bad = || Error::new(ErrorKind::Corrupt, format!("the entry {id} is not laid out as an entry is"));
+            Ok(Entry::new(id, fields.ok_or_else(bad)?))
+        };
+        self.found.into_iter().map(entry).collect()
+    }
+}
+
+impl Inner {
+    /// The ordinals that may be seen, of IDs from `first` to `last`.
+    pub(crate) fn ordinals(&self, first: Id, last: Id, blocks: Blocks<'_>) -> Lookup<Range<u64>> {
+        let log = &self.state.log;
+        let start = match log.ordinal_of(first, blocks) {
+            Lookup::Found(ordinal) => ordinal,
+            Lookup::Load(segment, at) => return Lookup::Load(segment, at),
+        };
+        let end = match last.next().filter(|&next| next <= self.state.last_id) {
+            Some(next) => log.ordinal_of(next, blocks),
+            None => Lookup::Found(log.next_ordinal()),
+        };
+        end.map(|end| start..end.min(self.visible).max(start))
+    }
+
+    /// Collects live entries of `ordinals` until there are `count`, from the front or the back. On `Load`, `ordinals` is
+    /// what is left.
+    pub(crate) fn collect(
+        &self,
+        ordinals: &mut Range<u64>,
+        backwards: bool,
+        count: usize,
+        blocks: Blocks<'_>,
+        out: &mut Collector,
+    ) -> Lookup<()> {
+        ordinals.start = ordinals.start.max(self.state.front.ordinal);
+        while !ordinals.is_empty() && out.len() < count {
+            let next = if backwards { ordinals.end - 1 } else { ordinals.start };
+            if self.state.tombstones.contains(next) {
+                if backwards {
+                    ordinals.end -= 1;
+                } else {
+                    ordinals.start += 1;
+                }
+                continue;
+            }
+            let page = match self.state.log.page(next, blocks) {
+                Lookup::Found(page) => page,
+                Lookup::Load(segment, at) => return Lookup::Load(segment, at),
+            };
+            if backwards {
+                let first = page.first_ordinal().max(ordinals.start);
+                while ordinals.end > first && out.len() < count {
+                    ordinals.end -= 1;
+                    if self.state.is_live(ordinals.end) {
+                        out.take(&page, ordinals.end);
+                    }
+                }
+            } else {
+                let end = page.next_ordinal().min(ordinals.end);
+                while ordinals.start < end && out.len() < count {
+                    if self.state.is_live(ordinals.start) {
+                        out.take(&page, ordinals.start);
+                    }
+                    ordinals.start += 1;
+                }
+            }
+        }
+        Lookup::Found(())
+    }
+
+    /// Collects the entry with this ID, if it is there; returns its ordinal.
+    pub(crate) fn collect_one(&self, id: Id, blocks: Blocks<'_>, out: &mut Collector) -> Lookup<Option<u64>> {
+        let ordinals = match self.ordinals(id, id, blocks) {
+            Lookup::Found(ordinals) => ordinals,
+            Lookup::Load(segment, at) => return Lookup::Load(segment, at),
+        };
+        let ordinal = ordinals.start;
+        let before = out.len();
+        self.collect(&mut ordinals.clone(), false, before + 1, blocks, out)
+            .map(|()| (out.len() > before).then_some(ordinal))
+    }
+}

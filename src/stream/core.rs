@@ -1,0 +1,640 @@
+//! What all streams share: the journal, the catalog, and the one path on which everything is written.
+//!
+//! **Commit**: under the stream's lock, plan against the state in memory, append one record, apply it; then wait for
+//! the sync if the level asks; then publish and wake readers. Ordinary operations hold the gate shared; whoever must
+//! find no change between its record and its application (a new journal file's snapshot) takes it alone.
+//!
+//! Locks are taken in this order: gate, catalog, a stream's writer, a stream, the journal.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::task::Waker;
+
+use super::waiting::Waiting;
+use crate::clock::{Clock, millis};
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::Id;
+use crate::journal::{Journal, Lsn};
+use crate::log::header::Identity;
+use crate::log::segment::At;
+use crate::log::stream_log::Blocks;
+use crate::log::writer::{Owner, Roll};
+use crate::log::{Block, BlockCache, Lookup, Segment, SegmentFiles, SegmentWriter};
+use crate::options::{Durability, NAME_BYTES_MAX, Options};
+use crate::state::change::{Added, Bodies, Change, encode_added, encode_change};
+use crate::state::snapshot::{Snapshot, StreamSnapshot};
+use crate::state::{StreamState, Tables};
+use crate::storage::Storage;
+
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) options: Options,
+    pub(crate) directory: Identity,
+    pub(crate) journal: Journal,
+    pub(crate) files: SegmentFiles,
+    pub(crate) cache: BlockCache,
+    gate: RwLock<()>,
+    catalog: RwLock<Catalog>,
+    /// Streams with entries that wait for a sync to be seen.
+    unpublished: Mutex<Vec<Arc<StreamCell>>>,
+    /// What all tails hold in memory.
+    tail_bytes: AtomicUsize,
+    closed: AtomicBool,
+    /// Counts the consumers' handles: see [`Pending::stamp`](crate::state::Pending).
+    pub(crate) sessions: AtomicU32,
+    pub(crate) work: Work,
+    /// Also the turn to write a checkpoint.
+    pub(crate) tables: Mutex<Tables>,
+    /// What the journal had appended when the last checkpoint began.
+    pub(crate) checkpointed_bytes: AtomicU64,
+    /// Breaks the order of the checkpoint, for tests that must notice.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) sabotage: AtomicBool,
+}
+
+/// Which streams there are.
+#[derive(Debug)]
+pub(crate) struct Catalog {
+    pub(crate) streams: HashMap<Arc<str>, Arc<StreamCell>>,
+    pub(crate) next_stream: u64,
+    /// Deleted since the last checkpoint.
+    pub(crate) deleted: Vec<Arc<StreamCell>>,
+}
+
+/// One stream, shared by its handles.
+#[derive(Debug)]
+pub(crate) struct StreamCell {
+    pub(crate) number: u64,
+    pub(crate) name: Arc<str>,
+    pub(crate) writer: Mutex<SegmentWriter>,
+    stream: Mutex<Inner>,
+    /// The stream was deleted. A hint outside its lock; [`Inner::deleted`] is the truth.
+    deleted: AtomicBool,
+}
+
+/// A stream's state, and what of it may be seen.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) state: StreamState,
+    pub(crate) deleted: bool,
+    /// Entries before this ordinal may be seen.
+    pub(crate) visible: u64,
+    /// The last ID that may be seen.
+    pub(crate) visible_last_id: Id,
+    /// Entries that wait for their level, in order.
+    unpublished: VecDeque<Unpublished>,
+    /// Whether the stream is in [`Core::unpublished`].
+    listed: bool,
+    pub(crate) waiting: Waiting,
+    /// Counts the events that may give a waiter something: who saw none since its last try can sleep.
+    pub(crate) news: u64,
+    /// What of the tail is counted in [`Core::tail_bytes`].
+    counted: usize,
+}
+
+#[derive(Debug)]
+struct Unpublished {
+    lsn: Lsn,
+    synced: bool,
+    visible: u64,
+    last_id: Id,
+}
+
+/// What an operation decided under the stream's lock.
+pub(crate) enum Plan<T> {
+    /// Record these entries and then these changes, and return the value.
+    Write { ids: Ids, changes: Vec<Change>, value: T },
+    /// There is nothing to record.
+    Nothing(T),
+    /// A block must be loaded first; the operation then plans again.
+    Load(Segment, At),
+}
+
+impl<T> Plan<T> {
+    pub(crate) fn change(change: Change, value: T) -> Plan<T> {
+        Plan::Write { ids: Ids::None, changes: vec![change], value }
+    }
+}
+
+/// The IDs of the entries to be added.
+#[derive(Debug, Default, Clone)]
+pub(crate) enum Ids {
+    #[default]
+    None,
+    One([Id; 1]),
+    Many(Vec<Id>),
+}
+
+impl Ids {
+    pub(crate) fn as_slice(&self) -> &[Id] {
+        match self {
+            Ids::None => &[],
+            Ids::One(id) => id,
+            Ids::Many(ids) => ids,
+        }
+    }
+}
+
+/// Takes the value of a look-up, or leaves the planning closure to have its block loaded.
+macro_rules! found {
+    ($lookup:expr) => {
+        match $lookup {
+            crate::log::Lookup::Found(value) => value,
+            crate::log::Lookup::Load(segment, at) => return Ok(crate::stream::core::Plan::Load(segment, at)),
+        }
+    };
+}
+pub(crate) use found;
+
+/// What wakes the background threads.
+#[derive(Debug, Default)]
+pub(crate) struct Work {
+    wanted: Mutex<Wanted>,
+    bell: Condvar,
+}
+
+/// What the background is asked to do.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Wanted {
+    pub(crate) flush: bool,
+    pub(crate) checkpoint: bool,
+    pub(crate) trim: bool,
+    pub(crate) spare: bool,
+    pub(crate) stop: bool,
+}
+
+impl Work {
+    pub(crate) fn want(&self, what: impl FnOnce(&mut Wanted)) {
+        what(&mut self.wanted.lock().unwrap_or_else(PoisonError::into_inner));
+        self.bell.notify_all();
+    }
+
+    /// Waits until something is wanted or `timeout` has passed, and takes what is wanted.
+    pub(crate) fn take(&self, timeout: std::time::Duration) -> Wanted {
+        let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        let idle =
+            |wanted: &mut Wanted| !(wanted.flush || wanted.checkpoint || wanted.trim || wanted.spare || wanted.stop);
+        let (mut wanted, _) =
+            self.bell.wait_timeout_while(wanted, timeout, idle).unwrap_or_else(PoisonError::into_inner);
+        let stop = wanted.stop;
+        std::mem::replace(&mut *wanted, Wanted { stop, ..Wanted::default() })
+    }
+
+    /// Waits until it is time to stop or `timeout` has passed; returns whether it is.
+    pub(crate) fn stopped_within(&self, timeout: std::time::Duration) -> bool {
+        let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        let (wanted, _) = self
+            .bell
+            .wait_timeout_while(wanted, timeout, |wanted| !wanted.stop)
+            .unwrap_or_else(PoisonError::into_inner);
+        wanted.stop
+    }
+}
+
+impl StreamCell {
+    pub(crate) fn new(directory: Identity, state: StreamState) -> StreamCell {
+        let owner =
+            Owner { directory, stream: state.number, incarnation: state.incarnation, name: state.name.to_string() };
+        StreamCell {
+            number: state.number,
+            name: Arc::clone(&state.name),
+            writer: Mutex::new(SegmentWriter::new(owner)),
+            deleted: AtomicBool::new(false),
+            stream: Mutex::new(Inner {
+                visible: state.log.next_ordinal(),
+                visible_last_id: state.last_id,
+                state,
+                deleted: false,
+                unpublished: VecDeque::new(),
+                listed: false,
+                waiting: Waiting::default(),
+                news: 0,
+                counted: 0,
+            }),
+        }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.stream.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn lock_writer(&self) -> MutexGuard<'_, SegmentWriter> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn is_deleted(&self) -> bool {
+        self.deleted.load(Ordering::Acquire)
+    }
+}
+
+impl Inner {
+    /// How many entries were added that nobody may see yet.
+    pub(crate) fn unseen(&self) -> u64 {
+        self.state.log.next_ordinal() - self.visible.max(self.state.front.ordinal)
+    }
+
+    /// Lets everything be seen whose level is met, given what is synced; returns whom to wake.
+    fn publish(&mut self, synced: Lsn) -> Vec<Waker> {
+        let before = self.visible;
+        while let Some(next) = self.unpublished.front().filter(|next| !next.synced || next.lsn <= synced) {
+            (self.visible, self.visible_last_id) = (next.visible, next.last_id);
+            self.unpublished.pop_front();
+        }
+        if self.visible == before { Vec::new() } else { self.wake_for_new() }
+    }
+
+    /// Notes that there may be something for those who wait; returns whom to wake.
+    pub(crate) fn wake_for_new(&mut self) -> Vec<Waker> {
+        self.news += 1;
+        self.waiting.wake_for_new()
+    }
+
+    /// Notes that nobody can go on as before; returns whom to wake.
+    pub(crate) fn wake_all(&mut self) -> Vec<Waker> {
+        self.news += 1;
+        self.waiting.all()
+    }
+}
+
+impl Core {
+    pub(crate) fn new(
+        storage: Arc<dyn Storage>,
+        clock: Arc<dyn Clock>,
+        options: Options,
+        directory: Identity,
+        journal: Journal,
+        tables: Tables,
+        catalog: Catalog,
+    ) -> Core {
+        Core {
+            files: SegmentFiles::new(Arc::clone(&storage), options.open_files_max),
+            cache: BlockCache::new(options.cache_bytes),
+            storage,
+            clock,
+            options,
+            directory,
+            journal,
+            gate: RwLock::default(),
+            catalog: RwLock::new(catalog),
+            unpublished: Mutex::default(),
+            tail_bytes: AtomicUsize::new(0),
+            closed: AtomicBool::new(false),
+            sessions: AtomicU32::new(0),
+            work: Work::default(),
+            tables: Mutex::new(tables),
+            checkpointed_bytes: AtomicU64::new(0),
+            #[cfg(any(test, feature = "simulation"))]
+            sabotage: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn catalog(&self) -> RwLockReadGuard<'_, Catalog> {
+        self.catalog.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn catalog_mut(&self) -> RwLockWriteGuard<'_, Catalog> {
+        self.catalog.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn gate(&self) -> RwLockReadGuard<'_, ()> {
+        self.gate.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Every stream, in no order.
+    pub(crate) fn cells(&self) -> Vec<Arc<StreamCell>> {
+        self.catalog().streams.values().map(Arc::clone).collect()
+    }
+
+    pub(crate) fn roll(&self) -> Roll {
+        Roll { bytes: self.options.segment_bytes, age_ms: millis(self.options.segment_age) }
+    }
+
+    /// # Errors
+    ///
+    /// `Closed` once the broker is.
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) { Err(Error::closed()) } else { Ok(()) }
+    }
+
+    /// Refuses every operation from now on and wakes all who wait, to be told so. Returns whether this was the first.
+    pub(crate) fn set_closed(&self) -> bool {
+        // Alone: whoever passed the check before has applied its change.
+        let gate = self.gate.write().unwrap_or_else(PoisonError::into_inner);
+        let first = !self.closed.swap(true, Ordering::AcqRel);
+        drop(gate);
+        for cell in self.cells() {
+            let waiting = cell.lock().wake_all();
+            waiting.into_iter().for_each(Waker::wake);
+        }
+        first
+    }
+
+    /// The one path on which a stream changes. `plan` may be called several times; what it returns last is done.
+    /// Returns when `level` is met.
+    ///
+    /// # Errors
+    ///
+    /// What `plan` says; `NoSuchStream` if the stream was deleted; `Closed`; `WritesStopped`; what the system says.
+    pub(crate) fn commit<T>(
+        &self,
+        cell: &Arc<StreamCell>,
+        level: Durability,
+        bodies: &Bodies,
+        plan: impl FnMut(&mut Inner, Blocks<'_>) -> Result<Plan<T>>,
+    ) -> Result<T> {
+        let (value, lsn) = self.record(cell, level, bodies, plan)?;
+        if level == Durability::Always {
+            self.sync_to(lsn)?;
+        }
+        Ok(value)
+    }
+
+    /// [`commit`](Self::commit) without the wait: returns the record to wait for.
+    fn record<T>(
+        &self,
+        cell: &Arc<StreamCell>,
+        level: Durability,
+        bodies: &Bodies,
+        mut plan: impl FnMut(&mut Inner, Blocks<'_>) -> Result<Plan<T>>,
+    ) -> Result<(T, Lsn)> {
+        let synced = level == Durability::Always;
+        let mut held = Vec::new();
+        loop {
+            let gate = self.gate();
+            self.check_open()?;
+            let mut stream = cell.lock();
+            if stream.deleted {
+                return Err(Error::no_such_stream(&cell.name));
+            }
+            let (ids, changes, value) = match plan(&mut stream, Blocks { cache: &self.cache, held: &held })? {
+                Plan::Write { ids, changes, value } => (ids, changes, value),
+                Plan::Nothing(value) => return Ok((value, self.journal.last_lsn())),
+                Plan::Load(segment, at) => {
+                    drop((stream, gate));
+                    held.push(self.load(&segment, at)?);
+                    continue;
+                }
+            };
+            let added = Added { ids: ids.as_slice(), bodies };
+            let encode = |out: &mut Vec<u8>| {
+                if !added.ids.is_empty() {
+                    encode_added(cell.number, added, out);
+                }
+                changes.iter().for_each(|change| encode_change(cell.number, change, out));
+            };
+            let Some(lsn) = self.journal.append_record(!synced, encode)? else {
+                drop((stream, gate));
+                let mut record = Vec::new();
+                encode(&mut record);
+                self.rotate(record.len() as u64)?;
+                continue;
+            };
+            for (&id, body) in added.ids.iter().zip(bodies.iter()) {
+                stream.state.apply_entry(id, body);
+            }
+            changes.iter().for_each(|change| stream.state.apply(change));
+            let woken = if added.ids.is_empty() { Vec::new() } else { self.note_added(cell, &mut stream, lsn, synced) };
+            let tail_bytes = self.count_tail(&mut stream);
+            drop((stream, gate));
+            woken.into_iter().for_each(Waker::wake);
+            self.keep_within_bounds(cell, tail_bytes)?;
+            return Ok((value, lsn));
+        }
+    }
+
+    /// Publishes the entries just added, or has them published when they are synced. Returns whom to wake.
+    fn note_added(&self, cell: &Arc<StreamCell>, stream: &mut Inner, lsn: Lsn, synced: bool) -> Vec<Waker> {
+        let (visible, last_id) = (stream.state.log.next_ordinal(), stream.state.last_id);
+        stream.unpublished.push_back(Unpublished { lsn, synced, visible, last_id });
+        let woken = stream.publish(self.journal.synced_lsn());
+        if !stream.unpublished.is_empty() && !std::mem::replace(&mut stream.listed, true) {
+            self.unpublished.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(cell));
+        }
+        woken
+    }
+
+    /// Returns when the record `lsn` is durable and its entries can be seen.
+    ///
+    /// # Errors
+    ///
+    /// What the sync failed with.
+    pub(crate) fn sync_to(&self, lsn: Lsn) -> Result<()> {
+        self.journal.wait_synced(lsn, |synced| self.publish(synced))
+    }
+
+    /// Makes everything recorded so far durable.
+    ///
+    /// # Errors
+    ///
+    /// As [`sync_to`](Self::sync_to).
+    pub(crate) fn sync(&self) -> Result<()> {
+        self.sync_to(self.journal.last_lsn())
+    }
+
+    fn publish(&self, synced: Lsn) {
+        let listed = std::mem::take(&mut *self.unpublished.lock().unwrap_or_else(PoisonError::into_inner));
+        for cell in listed {
+            let mut stream = cell.lock();
+            let woken = stream.publish(synced);
+            stream.listed = !stream.unpublished.is_empty();
+            let again = stream.listed;
+            drop(stream);
+            woken.into_iter().for_each(Waker::wake);
+            if again {
+                self.unpublished.lock().unwrap_or_else(PoisonError::into_inner).push(cell);
+            }
+        }
+    }
+
+    /// Reads a stream without changing it.
+    ///
+    /// # Errors
+    ///
+    /// What `read` says; `NoSuchStream` if the stream was deleted; `Closed`; what the system says; `Corrupt`.
+    pub(crate) fn read<T>(
+        &self,
+        cell: &StreamCell,
+        mut read: impl FnMut(&mut Inner, Blocks<'_>) -> Result<Lookup<T>>,
+    ) -> Result<T> {
+        let mut held = Vec::new();
+        loop {
+            self.check_open()?;
+            let mut stream = cell.lock();
+            if stream.deleted {
+                return Err(Error::no_such_stream(&cell.name));
+            }
+            match read(&mut stream, Blocks { cache: &self.cache, held: &held })? {
+                Lookup::Found(value) => return Ok(value),
+                Lookup::Load(segment, at) => {
+                    drop(stream);
+                    held.push(self.load(&segment, at)?);
+                }
+            }
+        }
+    }
+
+    fn load(&self, segment: &Segment, at: At) -> Result<Arc<Block>> {
+        segment.load(at, &self.files, &self.cache)
+    }
+
+    /// Goes on in a new journal file.
+    fn rotate(&self, record_bytes: u64) -> Result<()> {
+        let _alone = self.gate.write().unwrap_or_else(PoisonError::into_inner);
+        let catalog = self.catalog();
+        self.work.want(|wanted| wanted.spare = true);
+        self.journal.rotate(record_bytes, |first_lsn| {
+            let streams = catalog.streams.values().map(|cell| StreamSnapshot::of(&cell.lock().state, first_lsn - 1));
+            Snapshot { next_stream: catalog.next_stream, streams: streams.collect() }.encode()
+        })
+    }
+
+    /// Counts what the stream's tail holds; returns what all hold.
+    pub(crate) fn count_tail(&self, stream: &mut Inner) -> usize {
+        let bytes = if stream.deleted { 0 } else { stream.state.log.tail_bytes() };
+        let before = std::mem::replace(&mut stream.counted, bytes);
+        if bytes >= before {
+            self.tail_bytes.fetch_add(bytes - before, Ordering::Relaxed) + (bytes - before)
+        } else {
+            self.tail_bytes.fetch_sub(before - bytes, Ordering::Relaxed) - (before - bytes)
+        }
+    }
+
+    /// Sees to it that memory and journal stay within their bounds: asks the background for help, or helps.
+    fn keep_within_bounds(&self, cell: &Arc<StreamCell>, tail_bytes: usize) -> Result<()> {
+        let journal_bytes = self.journal.appended_bytes() - self.checkpointed_bytes.load(Ordering::Relaxed);
+        if journal_bytes > self.options.checkpoint_bytes {
+            self.work.want(|wanted| wanted.checkpoint = true);
+            if journal_bytes > self.options.journal_bytes_max {
+                self.checkpoint()?;
+            }
+        }
+        if tail_bytes > self.options.tail_bytes / 2 {
+            self.work.want(|wanted| wanted.flush = true);
+            if tail_bytes > self.options.tail_bytes {
+                return self.flush(cell);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a stream's tail to its segments.
+    ///
+    /// # Errors
+    ///
+    /// What the system says: writing then stops.
+    pub(crate) fn flush(&self, cell: &StreamCell) -> Result<()> {
+        self.journal.check()?;
+        let mut writer = cell.lock_writer();
+        let begun = {
+            let mut stream = cell.lock();
+            if stream.deleted { None } else { stream.state.log.begin_flush() }
+        };
+        let Some((chunk, from, last)) = begun else { return Ok(()) };
+        let now_ms = self.clock.now_ms();
+        let written = writer
+            .write(&self.files, last.as_ref(), &chunk, from, self.roll(), now_ms)
+            .map_err(|error| self.journal.fail(error.in_stream(&cell.name)))?;
+        if written.len() > 1 {
+            // A segment is full: retention may drop others.
+            self.work.want(|wanted| wanted.trim = true);
+        }
+        let mut stream = cell.lock();
+        stream.state.log.end_flush(written);
+        self.count_tail(&mut stream);
+        drop(stream);
+        // Each file to be synced is held open: a bound on those keeps the bound on open files.
+        if writer.unsynced() > 8 {
+            writer.sync(&self.files).map_err(|error| self.journal.fail(error))?;
+        }
+        Ok(())
+    }
+
+    /// The stream with this name.
+    pub(crate) fn find(&self, name: &str) -> Option<Arc<StreamCell>> {
+        self.catalog().streams.get(name).map(Arc::clone)
+    }
+
+    /// The stream with this name, created if there is none. The caller waits for what it records after.
+    ///
+    /// # Errors
+    ///
+    /// `Closed`; `WritesStopped`; what the system says.
+    pub(crate) fn find_or_create(&self, name: &Arc<str>) -> Result<Arc<StreamCell>> {
+        loop {
+            if let Some(cell) = self.find(name) {
+                return Ok(cell);
+            }
+            let gate = self.gate();
+            self.check_open()?;
+            let mut catalog = self.catalog_mut();
+            if let Some(cell) = catalog.streams.get(name) {
+                return Ok(Arc::clone(cell));
+            }
+            let number = catalog.next_stream;
+            let incarnation =
+                u64::from_le_bytes(self.storage.random()[..8].try_into().expect("eight of sixteen bytes"));
+            let change = Change::CreateStream { name: name.to_string(), incarnation };
+            let encode = |out: &mut Vec<u8>| encode_change(number, &change, out);
+            if self.journal.append_record(true, encode)?.is_none() {
+                drop((catalog, gate));
+                self.rotate((name.len() + 64) as u64)?;
+                continue;
+            }
+            let state = StreamState::new(number, Arc::clone(name), incarnation);
+            let cell = Arc::new(StreamCell::new(self.directory, state));
+            catalog.next_stream += 1;
+            catalog.streams.insert(Arc::clone(name), Arc::clone(&cell));
+            return Ok(cell);
+        }
+    }
+
+    /// Deletes a stream; `false` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// `Closed`; `WritesStopped`; what the system says.
+    pub(crate) fn delete_stream(&self, name: &str, level: Durability) -> Result<bool> {
+        let lsn = loop {
+            let gate = self.gate();
+            self.check_open()?;
+            let mut catalog = self.catalog_mut();
+            let Some(cell) = catalog.streams.get(name).map(Arc::clone) else {
+                break None;
+            };
+            let mut stream = cell.lock();
+            let encode = |out: &mut Vec<u8>| encode_change(cell.number, &Change::DeleteStream, out);
+            let Some(lsn) = self.journal.append_record(true, encode)? else {
+                drop((stream, catalog, gate));
+                self.rotate(64)?;
+                continue;
+            };
+            stream.deleted = true;
+            cell.deleted.store(true, Ordering::Release);
+            self.count_tail(&mut stream);
+            let waiting = stream.wake_all();
+            drop(stream);
+            catalog.streams.remove(name);
+            catalog.deleted.push(Arc::clone(&cell));
+            drop((catalog, gate));
+            waiting.into_iter().for_each(Waker::wake);
+            self.work.want(|wanted| wanted.checkpoint = true);
+            break Some(lsn);
+        };
+        if level == Durability::Always {
+            self.sync_to(lsn.unwrap_or_else(|| self.journal.last_lsn()))?;
+        }
+        Ok(lsn.is_some())
+    }
+}
+
+/// Checks the name of a stream, group or consumer.
+pub(crate) fn check_name(what: &str, name: &str) -> Result<()> {
+    if name.is_empty() || name.len() > NAME_BYTES_MAX {
+        let text = format!("the name of a {what} has 1 to {NAME_BYTES_MAX} bytes, not {}", name.len());
+        return Err(Error::new(ErrorKind::InvalidName, text));
+    }
+    Ok(())
+}

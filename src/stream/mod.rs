@@ -1,0 +1,194 @@
+//! Redis Streams, on one broker: the handles that users hold, and the semantics behind them.
+//!
+//! [`Stream`] adds, reads, trims and deletes; [`Group`] and [`Consumer`] deliver. Each method's rule is the Redis
+//! command's that it names. Everything is planned under one stream's lock and written on the one path of [`core`].
+//!
+//! This layer does not know how a broker is opened or closed, nor what checkpoints do.
+
+mod add;
+mod claim;
+pub(crate) mod collect;
+mod consumer;
+pub(crate) mod core;
+mod group;
+mod info;
+mod message;
+mod pending;
+mod range;
+mod read;
+mod trim;
+mod waiting;
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+pub use self::add::{Batch, NewEntry};
+pub use self::claim::{AutoClaim, AutoClaimed, Claim};
+pub use self::consumer::{Consumer, Fetch, History, ReadNew};
+use self::core::{Core, StreamCell, check_name};
+pub use self::group::{Group, NewGroup, StartAt};
+pub use self::info::{ConsumerInfo, GroupInfo, StreamInfo};
+pub use self::message::{Message, Messages};
+pub use self::pending::{PendingEntry, PendingRange, PendingSummary};
+pub use self::range::{Range, Scan};
+pub use self::read::Read;
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::stream_log::Blocks;
+use crate::options::Durability;
+use crate::state::change::{Bodies, Change};
+use crate::stream::core::Plan;
+use crate::trim::Retention;
+
+/// No entries: what a change without any is committed with.
+static NO_BODIES: Bodies = Bodies { bytes: Vec::new(), ends: Vec::new() };
+
+/// A stream of a broker, by its name: an append-only log of entries. Cheap to clone, to be used by many threads.
+///
+/// The stream itself begins with its first entry, its first group or [`create`](Stream::create), and may be deleted and
+/// begun again under the same handle.
+#[derive(Clone)]
+pub struct Stream {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    core: Arc<Core>,
+    name: Arc<str>,
+    /// Keeps the broker open as long as there are handles.
+    #[expect(dead_code, reason = "held, not used")]
+    open: Arc<dyn Send + Sync>,
+    /// The stream that had the name when it was first looked up.
+    cell: OnceLock<Arc<StreamCell>>,
+}
+
+impl Stream {
+    pub(crate) fn new(core: &Arc<Core>, open: Arc<dyn Send + Sync>, name: &str) -> Result<Stream> {
+        check_name("stream", name)?;
+        let shared = Shared { core: Arc::clone(core), name: name.into(), open, cell: OnceLock::new() };
+        Ok(Stream { shared: Arc::new(shared) })
+    }
+
+    /// The stream's name.
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    fn core(&self) -> &Core {
+        &self.shared.core
+    }
+
+    /// The stream that has the name now.
+    fn found(&self) -> Option<Arc<StreamCell>> {
+        match self.shared.cell.get() {
+            Some(cell) if !cell.is_deleted() => Some(Arc::clone(cell)),
+            _ => self.core().find(self.name()).inspect(|cell| drop(self.shared.cell.set(Arc::clone(cell)))),
+        }
+    }
+
+    fn cell(&self) -> Result<Arc<StreamCell>> {
+        self.found().ok_or_else(|| match self.core().check_open() {
+            Ok(()) => Error::no_such_stream(self.name()),
+            Err(closed) => closed,
+        })
+    }
+
+    fn cell_or_created(&self) -> Result<Arc<StreamCell>> {
+        match self.found() {
+            Some(cell) => Ok(cell),
+            None => self.core().find_or_create(&self.shared.name),
+        }
+    }
+
+    /// Whether there is such a stream (`EXISTS`). An empty one, trimmed or made for a group, is there.
+    pub fn exists(&self) -> bool {
+        self.found().is_some()
+    }
+
+    /// Creates the stream, empty, if there is none; returns whether there was none.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be written.
+    pub fn create(&self) -> Result<bool> {
+        let created = self.found().is_none();
+        self.cell_or_created()?;
+        self.wait_for_writes()?;
+        Ok(created)
+    }
+
+    /// Deletes the stream with its entries and groups (`DEL`); returns whether there was one. Whoever waits for its
+    /// entries in a group is told that it is gone.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be written.
+    pub fn delete_stream(&self) -> Result<bool> {
+        self.core().delete_stream(self.name(), self.core().options.durability)
+    }
+
+    /// Sets what the stream keeps of itself, instead of what was set before; creates the stream if there is none.
+    /// [`Retention::default`] keeps everything.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be written.
+    pub fn set_retention(&self, retention: Retention) -> Result<()> {
+        self.commit_created(self.core().options.durability, &NO_BODIES, |inner, _| {
+            Ok(if inner.state.retention == retention {
+                Plan::Nothing(())
+            } else {
+                Plan::change(Change::SetRetention(retention), ())
+            })
+        })?;
+        self.core().work.want(|wanted| wanted.trim = true);
+        Ok(())
+    }
+
+    /// What was set with [`set_retention`](Stream::set_retention).
+    ///
+    /// # Errors
+    ///
+    /// [`NoSuchStream`](crate::ErrorKind::NoSuchStream).
+    pub fn retention(&self) -> Result<Retention> {
+        self.core().read(&*self.cell()?, |inner, _| Ok(crate::log::Lookup::Found(inner.state.retention)))
+    }
+
+    /// Changes the stream, which must be there.
+    fn change<T>(
+        &self,
+        level: Durability,
+        plan: impl FnMut(&mut core::Inner, Blocks<'_>) -> Result<Plan<T>>,
+    ) -> Result<T> {
+        self.core().commit(&self.cell()?, level, &NO_BODIES, plan)
+    }
+
+    /// Changes the stream, created if there is none.
+    fn commit_created<T>(
+        &self,
+        level: Durability,
+        bodies: &Bodies,
+        mut plan: impl FnMut(&mut core::Inner, Blocks<'_>) -> Result<Plan<T>>,
+    ) -> Result<T> {
+        loop {
+            match self.core().commit(&self.cell_or_created()?, level, bodies, &mut plan) {
+                // Deleted between the look-up and the lock: the next round creates it anew.
+                Err(error) if error.kind() == ErrorKind::NoSuchStream => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// Waits as a write does, for everything recorded so far.
+    fn wait_for_writes(&self) -> Result<()> {
+        match self.core().options.durability {
+            Durability::Always => self.core().sync(),
+            Durability::Interval(_) | Durability::Os => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream").field("name", &self.name()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,182 @@
+//! Reading entries by ID, in either direction, without a group (`XRANGE`, `XREVRANGE`).
+
+use super::Stream;
+use super::collect::Collector;
+use crate::entry::Entry;
+use crate::error::{ErrorKind, Result};
+use crate::id::{Id, inclusive};
+use crate::log::Lookup;
+use std::ops::RangeBounds;
+
+/// How many entries a scan takes at a time, at most.
+const SCAN_COUNT: usize = 1024;
+
+impl Stream {
+    /// The entries whose IDs lie in `range`, first to last (`XRANGE`), or last to first with [`Range::rev`]
+    /// (`XREVRANGE`). A stream that does not exist has none.
+    ///
+    /// ```
+    /// use streamlog::Id;
+    ///
+    /// # let broker = streamlog::Broker::in_memory()?;
+    /// let orders = broker.stream("orders")?;
+    /// for seq in 1..=5 {
+    ///     orders.entry([("n", seq.to_string())]).id(Id::new(1, seq)).add()?;
+    /// }
+    /// let ids = |entries: Vec<streamlog::Entry>| entries.iter().map(|entry| entry.id.seq).collect::<Vec<_>>();
+    /// assert_eq!(ids(orders.range(..).read()?), [1, 2, 3, 4, 5]);
+    /// assert_eq!(ids(orders.range(Id::new(1, 2)..Id::new(1, 4)).read()?), [2, 3]);
+    /// assert_eq!(ids(orders.range(..).rev().count(2).read()?), [5, 4]);
+    /// # Ok::<(), streamlog::Error>(())
+    /// ```
+    pub fn range(&self, range: impl RangeBounds<Id>) -> Range {
+        Range { stream: self.clone(), bounds: inclusive(&range), backwards: false, count: None }
+    }
+
+    /// The entry with this ID, if it is there.
+    ///
+    /// # Errors
+    ///
+    /// [`Corrupt`](ErrorKind::Corrupt); what the system says.
+    pub fn get(&self, id: Id) -> Result<Option<Entry>> {
+        Ok(self.range(id..=id).read()?.pop())
+    }
+
+    /// How many entries there are (`XLEN`): 0 for a stream that does not exist.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`](ErrorKind::Closed).
+    pub fn len(&self) -> Result<u64> {
+        self.read_or(0, |inner, _| Ok(Lookup::Found(inner.state.length - inner.unseen())))
+    }
+
+    /// Whether there are no entries.
+    ///
+    /// # Errors
+    ///
+    /// As [`len`](Stream::len).
+    pub fn is_empty(&self) -> Result<bool> {
+        Ok(self.len()? == 0)
+    }
+
+    /// Reads the stream, or returns `missing` if there is none.
+    pub(super) fn read_or<T>(
+        &self,
+        missing: T,
+        read: impl FnMut(&mut super::core::Inner, crate::log::stream_log::Blocks<'_>) -> Result<Lookup<T>>,
+    ) -> Result<T> {
+        self.core().check_open()?;
+        let Some(cell) = self.found() else { return Ok(missing) };
+        match self.core().read(&cell, read) {
+            Err(error) if error.kind() == ErrorKind::NoSuchStream => Ok(missing),
+            other => other,
+        }
+    }
+}
+
+/// A range of a stream: [`Stream::range`].
+#[derive(Debug, Clone)]
+#[must_use = "nothing is read before `read` or `iter` is called"]
+pub struct Range {
+    stream: Stream,
+    bounds: Option<(Id, Id)>,
+    backwards: bool,
+    count: Option<usize>,
+}
+
+impl Range {
+    /// From the last to the first.
+    pub fn rev(mut self) -> Range {
+        self.backwards = !self.backwards;
+        self
+    }
+
+    /// At most this many entries.
+    pub fn count(mut self, entries: usize) -> Range {
+        self.count = Some(entries);
+        self
+    }
+
+    /// Reads the entries into memory, all at once.
+    ///
+    /// # Errors
+    ///
+    /// [`Corrupt`](ErrorKind::Corrupt), with the place; what the system says.
+    pub fn read(self) -> Result<Vec<Entry>> {
+        let count = self.count.unwrap_or(usize::MAX);
+        let Some((first, last)) = self.bounds else { return Ok(Vec::new()) };
+        let mut found = Collector::default();
+        let mut left = None;
+        let backwards = self.backwards;
+        self.stream.read_or((), |inner, blocks| {
+            // Ordinals never change: what was collected before a block was loaded stays, and this goes on behind it.
+            let ordinals = match &mut left {
+                Some(left) => left,
+                None => match inner.ordinals(first, last, blocks) {
+                    Lookup::Found(ordinals) => left.insert(ordinals),
+                    Lookup::Load(segment, at) => return Ok(Lookup::Load(segment, at)),
+                },
+            };
+            Ok(inner.collect(ordinals, backwards, count, blocks, &mut found))
+        })?;
+        found.finish()
+    }
+
+    /// The entries one by one, read from the disk as they are asked for: for ranges that do not fit into memory. Entries
+    /// added meanwhile are met if they lie in the range.
+    pub fn iter(self) -> Scan {
+        Scan { range: self, ready: Vec::new().into_iter(), ended: false }
+    }
+}
+
+impl IntoIterator for Range {
+    type Item = Result<Entry>;
+    type IntoIter = Scan;
+
+    fn into_iter(self) -> Scan {
+        self.iter()
+    }
+}
+
+/// The entries of a range, one by one: [`Range::iter`]. Ends after an error.
+#[derive(Debug)]
+pub struct Scan {
+    range: Range,
+    ready: std::vec::IntoIter<Entry>,
+    ended: bool,
+}
+
+impl Iterator for Scan {
+    type Item = Result<Entry>;
+
+    fn next(&mut self) -> Option<Result<Entry>> {
+        if let Some(entry) = self.ready.next() {
+            return Some(Ok(entry));
+        }
+        if self.ended {
+            return None;
+        }
+        let count = self.range.count.unwrap_or(usize::MAX).min(SCAN_COUNT);
+        let entries = match self.range.clone().count(count).read() {
+            Ok(entries) => entries,
+            Err(error) => {
+                self.ended = true;
+                return Some(Err(error));
+            }
+        };
+        if let Some(left) = &mut self.range.count {
+            *left -= entries.len();
+        }
+        let after = entries.last().and_then(|entry| {
+            let (first, last) = self.range.bounds?;
+            let (first, last) =
+                if self.range.backwards { (first, entry.id.previous()?) } else { (entry.id.next()?, last) };
+            (first <= last).then_some((first, last))
+        });
+        self.ended = entries.len() < count || after.is_none() || self.range.count == Some(0);
+        self.range.bounds = after;
+        self.ready = entries.into_iter();
+        self.ready.next().map(Ok)
+    }
+}

@@ -1,0 +1,142 @@
+//! What may go: one trim, and the retention that a stream keeps. Words only; `stream::trim` applies them.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::Id;
+
+/// How much of a stream's beginning to remove (`XTRIM`).
+///
+/// ```
+/// use std::time::Duration;
+/// use streamlog::Trim;
+///
+/// # let broker = streamlog::Broker::in_memory()?;
+/// # let orders = broker.stream("orders")?;
+/// # orders.add([("sku", "A1")])?;
+/// orders.trim(Trim::max_len(1000))?;
+/// orders.trim(Trim::max_age(Duration::from_secs(86_400)).only_acknowledged())?;
+/// # Ok::<(), streamlog::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trim {
+    pub(crate) by: By,
+    pub(crate) only_acknowledged: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    Len(u64),
+    MinId(Id),
+    Age(Duration),
+    Bytes(u64),
+    All,
+}
+
+impl Trim {
+    const fn by(by: By) -> Trim {
+        Trim { by, only_acknowledged: false }
+    }
+
+    /// Keeps the last `entries` entries (`MAXLEN`).
+    pub const fn max_len(entries: u64) -> Trim {
+        Trim::by(By::Len(entries))
+    }
+
+    /// Removes the entries with smaller IDs (`MINID`).
+    pub const fn min_id(id: Id) -> Trim {
+        Trim::by(By::MinId(id))
+    }
+
+    /// Removes the entries whose IDs are older than this.
+    pub const fn max_age(age: Duration) -> Trim {
+        Trim::by(By::Age(age))
+    }
+
+    /// Keeps the last entries that take at most this many bytes in the log. Entries deleted from between them count
+    /// until their segment goes.
+    pub const fn max_bytes(bytes: u64) -> Trim {
+        Trim::by(By::Bytes(bytes))
+    }
+
+    /// Removes what every group has been delivered and has acknowledged. With no group that is nothing.
+    pub const fn acknowledged() -> Trim {
+        Trim::by(By::All).only_acknowledged()
+    }
+
+    /// Keeps, in any case, the first entry that some group has not acknowledged and all after it. With no group it
+    /// keeps everything.
+    #[must_use]
+    pub const fn only_acknowledged(mut self) -> Trim {
+        self.only_acknowledged = true;
+        self
+    }
+}
+
+/// What a stream keeps of itself, applied in the background about every second and whenever a segment is full. An entry
+/// goes when any of the limits says so; the disk shrinks by whole segments.
+///
+/// ```
+/// use std::time::Duration;
+/// use streamlog::Retention;
+///
+/// # let broker = streamlog::Broker::in_memory()?;
+/// # let orders = broker.stream("orders")?;
+/// orders.set_retention(Retention::default().max_age(Duration::from_secs(86_400)).max_bytes(1 << 30))?;
+/// # Ok::<(), streamlog::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Retention {
+    pub(crate) max_len: Option<u64>,
+    pub(crate) max_age: Option<Duration>,
+    pub(crate) max_bytes: Option<u64>,
+    pub(crate) acknowledged: bool,
+    pub(crate) only_acknowledged: bool,
+}
+
+impl Retention {
+    /// At most this many entries.
+    #[must_use]
+    pub const fn max_len(mut self, entries: u64) -> Retention {
+        self.max_len = Some(entries);
+        self
+    }
+
+    /// No entries whose IDs are older than this.
+    #[must_use]
+    pub const fn max_age(mut self, age: Duration) -> Retention {
+        self.max_age = Some(age);
+        self
+    }
+
+    /// At most this many bytes of entries.
+    #[must_use]
+    pub const fn max_bytes(mut self, bytes: u64) -> Retention {
+        self.max_bytes = Some(bytes);
+        self
+    }
+
+    /// Nothing that every group has acknowledged. With no group everything stays.
+    #[must_use]
+    pub const fn acknowledged(mut self) -> Retention {
+        self.acknowledged = true;
+        self
+    }
+
+    /// Whatever the other limits say, keeps the first entry that some group has not acknowledged and all after it.
+    #[must_use]
+    pub const fn only_acknowledged(mut self) -> Retention {
+        self.only_acknowledged = true;
+        self
+    }
+
+    /// The trims that this amounts to.
+    pub(crate) fn trims(self) -> impl Iterator<Item = Trim> {
+        let limits =
+            [self.max_len.map(Trim::max_len), self.max_age.map(Trim::max_age), self.max_bytes.map(Trim::max_bytes)];
+        let only_acknowledged = self.only_acknowledged;
+        let limits = limits.into_iter().flatten().map(move |trim| Trim { only_acknowledged, ..trim });
+        limits.chain(self.acknowledged.then_some(Trim::acknowledged()))
+    }
+}
