@@ -10,6 +10,7 @@ mod journal;
 mod log;
 mod options;
 mod state;
+#[cfg_attr(not(feature = "simulation"), allow(unreachable_pub, reason = "a simulation reaches the seam"))]
 mod storage;
 mod stream;
 mod trim;
