@@ -4,7 +4,7 @@
 //! checkpoint has made it durable in segments and redb; only then is a new journal file begun, and only then are the
 //! old ones removed. A crash anywhere in between finds the old files, or redb at the same record.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::checkpoint;
@@ -167,7 +167,7 @@ impl Replay {
 
     fn into_catalog(self, directory: Identity) -> Catalog {
         let cell = |state: StreamState| Arc::new(StreamCell::new(directory, state));
-        let streams: HashMap<_, _> =
+        let streams: BTreeMap<_, _> =
             self.streams.into_values().map(|Loaded { state, .. }| (Arc::clone(&state.name), cell(state))).collect();
         let deleted = self.deleted.into_iter().map(cell).collect();
         Catalog { streams, next_stream: self.next_stream, deleted }
