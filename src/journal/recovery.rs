@@ -25,7 +25,8 @@ pub(crate) struct Recovery {
     pub(crate) last_lsn: Lsn,
     /// Whether the log was closed: nothing was written after its last mark.
     pub(crate) clean: bool,
-    /// Files made after the log's end: to be gone before anything is written.
+    /// Files made after the log's end, and spares: to be gone before anything is written. A spare half made may have the
+    /// name that the next file is made under.
     pub(crate) beyond: Vec<String>,
     /// Every other file in the directory: of no use once a new one was begun.
     pub(crate) used: Vec<String>,
@@ -48,8 +49,7 @@ pub(crate) fn recover(
     let Some(start) = start else {
         return Err(Error::corrupt(JOURNAL, 0, format_args!("no file of it holds record {}", floor + 1)));
     };
-    let mut used: Vec<_> = spares;
-    used.extend(files[..start].iter().map(|&first| path(first)));
+    let mut used: Vec<_> = files[..start].iter().map(|&first| path(first)).collect();
     let mut expected = files[start];
     let mut marked = false;
     for (number, &first) in files.iter().enumerate().skip(start) {
@@ -72,7 +72,7 @@ pub(crate) fn recover(
             let what = format_args!("record {expected} was durable and is not there any more");
             return Err(Error::corrupt(path(first), end, what));
         }
-        let beyond = later.iter().map(|&first| path(first)).collect();
+        let beyond = later.iter().map(|&first| path(first)).chain(spares).collect();
         return Ok(Recovery { last_lsn: expected - 1, clean: marked, beyond, used });
     }
     unreachable!("the last file has no next one to go on with")
