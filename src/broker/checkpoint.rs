@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError};
 use crate::error::{Error, Result};
 use crate::journal::Lsn;
 use crate::log::SegmentFiles;
-use crate::log::files::stream_dir;
+use crate::log::files::{STREAMS, stream_dir};
 use crate::log::writer::Roll;
 use crate::state::delta::StreamDelta;
 use crate::state::tables::{Commit, Meta};
@@ -44,12 +44,15 @@ pub(super) fn take(
     Ok(Some(delta))
 }
 
-/// Removes the files of segments and streams that redb no longer names.
+/// Removes the files of segments and streams that redb no longer names, for good: after a clean close nobody looks for
+/// what a loss of power brings back.
 pub(super) fn unlink(files: &SegmentFiles, deltas: &[StreamDelta], deleted: &[Arc<StreamCell>]) -> Result<()> {
-    for delta in deltas {
+    for delta in deltas.iter().filter(|delta| !delta.dropped.is_empty()) {
         for &first_id in &delta.dropped {
             files.remove(delta.stream, first_id)?;
         }
+        let dir = stream_dir(delta.stream);
+        files.storage().sync_dir(&dir).map_err(|error| Error::io(format_args!("syncing {dir}"), error))?;
     }
     for cell in deleted {
         // Nobody writes there any more: a flush that was under way when the stream was deleted has ended.
@@ -59,7 +62,7 @@ pub(super) fn unlink(files: &SegmentFiles, deltas: &[StreamDelta], deleted: &[Ar
     Ok(())
 }
 
-/// Removes a stream's directory.
+/// Removes a stream's directory, for good.
 pub(super) fn remove_stream(storage: &dyn Storage, number: u64) -> Result<()> {
     let dir = stream_dir(number);
     let doing = |error| Error::io(format_args!("removing {dir}"), error);
@@ -70,7 +73,8 @@ pub(super) fn remove_stream(storage: &dyn Storage, number: u64) -> Result<()> {
     for name in names {
         storage.remove(&format!("{dir}/{name}")).map_err(doing)?;
     }
-    storage.remove_dir(&dir).map_err(doing)
+    storage.remove_dir(&dir).map_err(doing)?;
+    storage.sync_dir(STREAMS).map_err(doing)
 }
 
 impl Core {
@@ -97,7 +101,8 @@ impl Core {
         for cell in &deleted {
             self.cache.forget(cell.number);
         }
-        unlink(&self.files, &commit.deltas, &deleted)?;
+        // What is left over is swept at the next opening, unless the close is clean.
+        unlink(&self.files, &commit.deltas, &deleted).map_err(|error| self.journal.fail(error))?;
         let spares_max = self.options.checkpoint_bytes / self.options.journal_file_bytes.max(1) + 1;
         self.journal.release(commit.meta.floor, spares_max as usize)
     }

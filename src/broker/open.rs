@@ -84,7 +84,8 @@ pub(super) fn open(
 fn prepare(storage: &dyn Storage) -> Result<()> {
     let doing = |error| Error::io("preparing the directory", error);
     if Tables::exist(storage)? {
-        return Ok(());
+        // Whoever made the file may have been killed before its name was durable.
+        return if journal_is_empty(storage)? { storage.sync_dir("").map_err(doing) } else { Ok(()) };
     }
     journal::create_dir(storage)?;
     storage.create_dir(STREAMS).map_err(doing)?;
@@ -198,21 +199,17 @@ fn settle(
 /// Removes the files that redb has durably given up, and those it never heard of: of streams and of segments.
 fn sweep(files: &SegmentFiles, catalog: &Catalog) -> Result<()> {
     let names = files.storage().list(STREAMS).map_err(|error| Error::io("listing the streams", error))?;
-    let numbers: BTreeSet<u64> = catalog.streams.values().map(|cell| cell.number).collect();
+    let cells: BTreeMap<u64, _> = catalog.streams.values().map(|cell| (cell.number, cell)).collect();
     for name in names {
         match name.parse::<u64>() {
-            Ok(number) if number.to_string() == name => {
-                if !numbers.contains(&number) {
-                    checkpoint::remove_stream(files.storage(), number)?;
+            Ok(number) if number.to_string() == name => match cells.get(&number) {
+                None => checkpoint::remove_stream(files.storage(), number)?,
+                Some(cell) => {
+                    let segments = cell.lock().state.log.segments().map(|segment| segment.position.first_id).collect();
+                    files.remove_others(number, &segments)?;
                 }
-            }
+            },
             _ => tracing::warn!(name, "an unknown file among the streams is left alone"),
-        }
-    }
-    for cell in catalog.streams.values() {
-        let (first, last) = cell.lock().state.log.extent();
-        if last.is_some() {
-            cell.lock_writer().cut_leftovers(files, first, last.as_ref())?;
         }
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! The files of segments: their names, and a bounded number of open ones. Knows no formats.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Error, Result};
@@ -89,6 +89,19 @@ impl SegmentFiles {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Removes the segments of `stream` that are not among these, for good.
+    pub(crate) fn remove_others(&self, stream: u64, segments: &BTreeSet<Id>) -> Result<()> {
+        let dir = stream_dir(stream);
+        let doing = |error| Error::io(format_args!("sweeping {dir}"), error);
+        let names = self.storage.list(&dir).map_err(doing)?;
+        let ids = names.iter().filter_map(|name| parse_segment_name(name));
+        let others: Vec<_> = ids.filter(|id| !segments.contains(id)).collect();
+        for &id in &others {
+            self.remove(stream, id)?;
+        }
+        if !others.is_empty() { self.storage.sync_dir(&dir).map_err(doing) } else { Ok(()) }
     }
 
     fn keep(&self, stream: u64, first_id: Id, file: &Arc<dyn File>) {
