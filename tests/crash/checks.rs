@@ -96,14 +96,17 @@ impl Trial {
                 if delivered != expected {
                     return Err(format!("{what}: {delivered:?} were delivered, not {expected:?}"));
                 }
-                let claimed = drain.auto_claim(Duration::ZERO).count(10_000).run().map_err(|error| error.to_string())?;
+                let claimed =
+                    drain.auto_claim(Duration::ZERO).count(10_000).run().map_err(|error| error.to_string())?;
                 let claimed: BTreeSet<_> = claimed.messages.ids().into_iter().collect();
-                if let Some(id) = group_seen.pending.keys().find(|id| seen.entries.contains_key(id) && !claimed.contains(id))
+                if let Some(id) =
+                    group_seen.pending.keys().find(|id| seen.entries.contains_key(id) && !claimed.contains(id))
                 {
                     return Err(format!("{what}: {id} was pending and cannot be claimed"));
                 }
                 let unaccounted = |id: &&Id| {
-                    let acked = self.told.acked.iter().any(|(s, g, acked)| s == name && g == group_name && acked == *id);
+                    let acked =
+                        self.told.acked.iter().any(|(s, g, acked)| s == name && g == group_name && acked == *id);
                     !(acked || claimed.contains(id))
                 };
                 if let Some(id) = seen.entries.keys().filter(|_| only_work).find(unaccounted) {
@@ -111,7 +114,8 @@ impl Trial {
                 }
             }
         }
-        let entries: BTreeMap<_, _> = before.streams.iter().map(|(name, seen)| (name.as_str(), &seen.entries)).collect();
+        let entries: BTreeMap<_, _> =
+            before.streams.iter().map(|(name, seen)| (name.as_str(), &seen.entries)).collect();
         for (_, stream, ids) in self.told.added.iter().filter(|_| only_work) {
             let lost = ids.iter().find(|id| !entries.get(stream).is_some_and(|entries| entries.contains_key(id)));
             if let Some(id) = lost {

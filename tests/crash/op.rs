@@ -134,7 +134,10 @@ impl From<()> for Outcome {
 /// The fields of an entry: other bytes at every moment, so that no entry passes for another.
 fn fields(now_ms: u64, number: usize, bytes: usize) -> Vec<(String, Vec<u8>)> {
     let value = |at: usize| (now_ms as usize).wrapping_mul(31).wrapping_add(number * 17 + at * 7) as u8;
-    vec![("at".to_owned(), format!("{now_ms}.{number}").into_bytes()), ("data".to_owned(), (0..bytes).map(value).collect())]
+    vec![
+        ("at".to_owned(), format!("{now_ms}.{number}").into_bytes()),
+        ("data".to_owned(), (0..bytes).map(value).collect()),
+    ]
 }
 
 impl Op {

@@ -249,7 +249,8 @@ impl Trial {
             }
             self.restart(survival, &mut kept);
         }
-        self.live = Some(self.setup.open(&self.disk, &self.clock).map_err(|error| format!("cannot be opened: {error}"))?);
+        self.live =
+            Some(self.setup.open(&self.disk, &self.clock).map_err(|error| format!("cannot be opened: {error}"))?);
         self.recovered(kept)
     }
 

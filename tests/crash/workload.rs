@@ -141,10 +141,9 @@ impl Manner {
             64..66 => Op::Reopen,
             66..72 => Op::Delete { stream, ids: chance.some(&ids) },
             72..79 => Op::Trim { stream, trim: trim(chance, &ids) },
-            79..82 => Op::Retain {
-                stream,
-                keep: if chance.once_in(4) { Keep::EVERYTHING } else { *chance.pick(&KEEPS) },
-            },
+            79..82 => {
+                Op::Retain { stream, keep: if chance.once_in(4) { Keep::EVERYTHING } else { *chance.pick(&KEEPS) } }
+            }
             82..87 => Op::Retention,
             87..90 => Op::DeleteStream(stream),
             90..91 => Op::Create(stream),
