@@ -17,6 +17,7 @@
 mod crash {
     pub(crate) mod chance;
     pub(crate) mod checks;
+    pub(crate) mod exhaust;
     pub(crate) mod observe;
     pub(crate) mod op;
     pub(crate) mod trial;
@@ -27,11 +28,12 @@ use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
 use crash::chance::Chance;
-use crash::op::{Levels, Op};
+use crash::exhaust::{Exhaust, KILL_OR_SECTORS, SURVIVALS};
+use crash::op::Levels;
 use crash::trial::{Ran, Setup, Trial, Verdict};
 use crash::workload::{ALPHABET, BEGUN, Letter, Manner, letter};
 use streamlog::Durability;
-use streamlog::sim::{SimDisk, Survival};
+use streamlog::sim::SimDisk;
 
 const ALWAYS: Levels = Levels { writes: Durability::Always, acks: Durability::Always };
 const OS: Levels = Levels { writes: Durability::Os, acks: Durability::Os };
@@ -121,6 +123,7 @@ fn epoch(trial: &mut Trial, manner: Manner, chance: &mut Chance) -> Verdict<u64>
     Ok(1 + again.len() as u64)
 }
 
+/// How many seeds a test that normally runs so many is to run.
 fn seeds(normally: u64) -> std::ops::Range<u64> {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect(name));
     match (number("STREAMLOG_CRASH_SEED"), number("STREAMLOG_CRASH_SEEDS")) {
@@ -129,21 +132,108 @@ fn seeds(normally: u64) -> std::ops::Range<u64> {
     }
 }
 
-#[test]
-fn a_long_workload_comes_back_from_every_crash_with_a_prefix_of_itself() {
-    let began = Instant::now();
-    let mut crashes = 0;
-    let mut complaints = Vec::new();
-    for seed in seeds(300) {
-        match long(seed, |_, _| {}) {
-            Ok(count) => crashes += count,
-            Err(complaint) => complaints.push(complaint),
+/// Counts the crashes of many runs, and tells how fast they went.
+struct Tally {
+    began: Instant,
+    crashes: u64,
+    complaints: Vec<String>,
+}
+
+impl Tally {
+    fn begin() -> Tally {
+        Tally { began: Instant::now(), crashes: 0, complaints: Vec::new() }
+    }
+
+    fn add(&mut self, verdict: Verdict<u64>) {
+        match verdict {
+            Ok(crashes) => self.crashes += crashes,
+            Err(complaint) => self.complaints.push(complaint),
         }
     }
-    if let Some(first) = complaints.first() {
-        let others: Vec<_> = complaints.iter().skip(1).filter_map(|complaint| complaint.lines().next()).collect();
-        panic!("{first}\n{}", others.join("\n"));
+
+    /// # Panics
+    ///
+    /// If there was a complaint: with the first of them, and a line of each other.
+    fn end(self) {
+        if let Some(first) = self.complaints.first() {
+            let others: Vec<_> = self.complaints[1..].iter().filter_map(|complaint| complaint.lines().next()).collect();
+            panic!("{first}\n{}", others.join("\n"));
+        }
+        let rate = self.crashes as f64 / self.began.elapsed().as_secs_f64();
+        println!("{} crash points, {rate:.0} a second", self.crashes);
     }
-    let rate = crashes as f64 / began.elapsed().as_secs_f64();
-    println!("{crashes} crash points, {rate:.0} a second");
+}
+
+#[test]
+fn a_long_workload_comes_back_from_every_crash_with_a_prefix_of_itself() {
+    let mut tally = Tally::begin();
+    for seed in seeds(300) {
+        tally.add(long(seed, |_, _| {}));
+    }
+    tally.end();
+}
+
+#[test]
+fn a_directory_being_made_can_be_made_again_wherever_the_crash_came() {
+    let letters = [BEGUN[0]];
+    let survivals = &KILL_OR_SECTORS;
+    let mut tally = Tally::begin();
+    tally.add(Exhaust { setup: Setup::default(), begun: &[], letters: &letters, survivals, in_recovery: true }.run());
+    tally.end();
+}
+
+#[test]
+fn every_crash_point_of_chosen_workloads_leaves_a_prefix() {
+    let chosen: [&[&str]; 8] = [
+        &["add os", "checkpoint", "add os"],
+        &["trim all", "add", "flush"],
+        &["trim all", "checkpoint", "add large"],
+        &["delete stream", "batch", "checkpoint"],
+        &["read", "ack", "reopen"],
+        &["flush", "delete second", "checkpoint"],
+        &["add large", "add trim", "reopen"],
+        &["claim", "delete consumer", "fetch"],
+    ];
+    let mut tally = Tally::begin();
+    for (number, names) in chosen.into_iter().enumerate() {
+        let letters: Vec<Letter> = names.iter().map(|name| letter(name)).collect();
+        let setup = Setup { levels: [ALWAYS, OS][number % 2], ..Setup::default() };
+        tally.add(Exhaust { setup, begun: &BEGUN, letters: &letters, survivals: &SURVIVALS, in_recovery: false }.run());
+    }
+    tally.end();
+}
+
+#[test]
+fn every_crash_point_of_a_recovery_leaves_what_was_recovered() {
+    let chosen: [&[&str]; 2] = [&["flush", "trim all", "add os"], &["delete stream", "batch b"]];
+    let mut tally = Tally::begin();
+    for names in chosen {
+        let letters: Vec<Letter> = names.iter().map(|name| letter(name)).collect();
+        let setup = Setup { levels: OS, ..Setup::default() };
+        let survivals = &KILL_OR_SECTORS[..1];
+        tally.add(Exhaust { setup, begun: &BEGUN, letters: &letters, survivals, in_recovery: true }.run());
+    }
+    tally.end();
+}
+
+#[test]
+fn every_pair_of_operations_leaves_a_prefix() {
+    let mut tally = Tally::begin();
+    for (number, first) in ALPHABET.into_iter().enumerate() {
+        for second in ALPHABET {
+            let setup = Setup { levels: [ALWAYS, OS][number % 2], ..Setup::default() };
+            let letters = [first, second];
+            tally.add(
+                Exhaust {
+                    setup,
+                    begun: &BEGUN,
+                    letters: &letters,
+                    survivals: &KILL_OR_SECTORS[1..],
+                    in_recovery: false,
+                }
+                .run(),
+            );
+        }
+    }
+    tally.end();
 }

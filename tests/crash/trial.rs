@@ -158,6 +158,8 @@ pub(crate) struct Trial {
     pub(crate) durable: usize,
     /// Whether the broker is looked at after every operation.
     pub(crate) watched: bool,
+    /// How many recoveries did not come to their end.
+    pub(crate) recoveries_crashed: u64,
     pub(crate) told: Told,
     pub(crate) log: Vec<String>,
 }
@@ -170,7 +172,8 @@ impl Trial {
         let model = Model::new(setup);
         let (returned, durable) = (0, 0);
         let (told, log) = (Told::default(), Vec::new());
-        Trial { setup, disk, clock, now_ms: START_MS, live, model, returned, durable, watched: true, told, log }
+        let (now_ms, watched, recoveries_crashed) = (START_MS, true, 0);
+        Trial { setup, disk, clock, now_ms, live, model, returned, durable, watched, recoveries_crashed, told, log }
     }
 
     pub(crate) fn live(&self) -> &Broker {
@@ -244,7 +247,7 @@ impl Trial {
                     self.disk.crash();
                     self.live.take().into_iter().for_each(Broker::crash);
                 }
-                Err(_) if self.disk.is_off() => {}
+                Err(_) if self.disk.is_off() => self.recoveries_crashed += 1,
                 Err(error) => return Err(format!("cannot be opened: {error}")),
             }
             self.restart(survival, &mut kept);
