@@ -83,8 +83,8 @@ impl Core {
         let tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
         self.journal.check()?;
         let appended = self.journal.appended_bytes();
-        let commit = self.collect_checkpoint().map_err(|error| self.journal.fail(error))?;
-        let (commit, deleted) = commit;
+        self.checkpoint_begun.store(appended, Ordering::Relaxed);
+        let (commit, deleted) = self.collect_checkpoint().map_err(|error| self.journal.fail(error))?;
         #[cfg(any(test, feature = "simulation"))]
         let sync = !self.sabotage.load(Ordering::Relaxed);
         #[cfg(not(any(test, feature = "simulation")))]
@@ -93,7 +93,7 @@ impl Core {
             self.sync_to(commit.meta.covered)?;
         }
         tables.commit(&commit).map_err(|error| self.journal.fail(error))?;
-        self.checkpointed_bytes.store(appended, Ordering::Relaxed);
+        self.checkpoint_done.store(appended, Ordering::Relaxed);
         for cell in &deleted {
             self.cache.forget(cell.number);
         }

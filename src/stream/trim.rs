@@ -4,6 +4,7 @@ use super::NO_BODIES;
 use super::Stream;
 use super::collect::Collector;
 use super::core::{Core, Plan, StreamCell, found};
+use super::work::Work;
 use crate::clock::millis;
 use crate::error::Result;
 use crate::id::Id;
@@ -66,7 +67,7 @@ impl Core {
             Ok(Plan::Write { ids: super::core::Ids::None, changes: change.into_iter().collect(), value })
         })?;
         if dropped {
-            self.work.want(|wanted| wanted.checkpoint = true);
+            self.work.want(Work::CHECKPOINT);
         }
         Ok(removed)
     }
