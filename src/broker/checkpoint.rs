@@ -50,6 +50,9 @@ pub(super) fn unlink(files: &SegmentFiles, deltas: &[StreamDelta], deleted: &[Ar
         for &first_id in &delta.dropped {
             files.remove(delta.stream, first_id)?;
         }
+        for position in delta.row.segments.iter().filter(|position| delta.hollowed.contains(&position.first_id)) {
+            files.cut(delta.stream, position.first_id, position.begin)?;
+        }
     }
     for cell in deleted {
         // Nobody writes there any more: a flush that was under way when the stream was deleted has ended.

@@ -32,6 +32,10 @@ impl Tombstones {
         self.groups.get(&group).is_some_and(|bits| bits[word] & bit != 0)
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
     /// Forgets the ordinals before `ordinal`.
     pub(crate) fn forget_before(&mut self, ordinal: u64) {
         if self.groups.is_empty() {
@@ -131,7 +135,7 @@ mod tests {
                 expected += 1;
             }
             prop_assert_eq!(tombstones.skip_live(from, live), expected);
-            prop_assert_eq!(tombstones.groups.is_empty(), dead.is_empty());
+            prop_assert_eq!(tombstones.is_empty(), dead.is_empty());
         }
     }
 }
