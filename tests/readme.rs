@@ -30,6 +30,6 @@ fn every_test_it_names_is_there() {
     let tests = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     for name in include_str!("../README.md").split("`tests/").skip(1) {
         let name = name.split('`').next().unwrap();
-        assert!(tests.join(name).exists(), "{name}");
+        assert!(tests.join(name).exists(), "tests/{name} is not there");
     }
 }
