@@ -107,7 +107,11 @@ fn journal_is_empty(storage: &dyn Storage) -> Result<bool> {
 
 fn remove(storage: &dyn Storage, paths: &[String]) -> Result<()> {
     for path in paths {
-        storage.remove(path).map_err(|error| Error::io(format_args!("removing {path}"), error))?;
+        match storage.remove(path) {
+            // A spare that was being made when the process was killed: the new file was made in its place.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            removed => removed.map_err(|error| Error::io(format_args!("removing {path}"), error))?,
+        }
     }
     if paths.is_empty() {
         return Ok(());
