@@ -36,7 +36,9 @@ pub(super) fn take(
     };
     let Some(mut delta) = delta else { return Ok(None) };
     if let Some((chunk, from, last)) = begun {
-        let written = writer.write(files, last.as_ref(), &chunk, from, roll, now_ms)?;
+        let written = writer
+            .write(files, last.as_ref(), &chunk, from, roll, now_ms)
+            .map_err(|error| error.in_stream(&cell.name))?;
         delta.add_segments(&written);
         cell.lock().state.log.end_flush(written);
     }
