@@ -133,7 +133,7 @@ impl Core {
         let deleted = std::mem::take(&mut catalog.deleted);
         let catalog_lsn = self.journal.last_lsn();
         let covered = deltas.iter().map(|delta| delta.row.covered).fold(floor.max(catalog_lsn), Lsn::max);
-        let meta = Meta { floor, covered, catalog: catalog_lsn, next_stream: catalog.next_stream };
+        let meta = Meta { floor, covered, catalog: catalog_lsn, next_stream: catalog.next_stream, journal: true };
         let deleted_streams = deleted.iter().map(|cell| cell.number).collect();
         Ok((Commit { meta, deltas, deleted_streams }, deleted))
     }
