@@ -50,6 +50,9 @@ pub(super) fn unlink(files: &SegmentFiles, deltas: &[StreamDelta], deleted: &[Ar
         for &first_id in &delta.dropped {
             files.remove(delta.stream, first_id)?;
         }
+        for position in delta.row.segments.iter().filter(|position| delta.hollowed.contains(&position.first_id)) {
+            files.cut(delta.stream, position.first_id, position.begin)?;
+        }
     }
     for cell in deleted {
         // Nobody writes there any more: a flush that was under way when the stream was deleted has ended.
@@ -83,8 +86,8 @@ impl Core {
         let tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
         self.journal.check()?;
         let appended = self.journal.appended_bytes();
-        let commit = self.collect_checkpoint().map_err(|error| self.journal.fail(error))?;
-        let (commit, deleted) = commit;
+        self.checkpoint_begun.store(appended, Ordering::Relaxed);
+        let (commit, deleted) = self.collect_checkpoint().map_err(|error| self.journal.fail(error))?;
         #[cfg(any(test, feature = "simulation"))]
         let sync = !self.sabotage.load(Ordering::Relaxed);
         #[cfg(not(any(test, feature = "simulation")))]
@@ -93,7 +96,7 @@ impl Core {
             self.sync_to(commit.meta.covered)?;
         }
         tables.commit(&commit).map_err(|error| self.journal.fail(error))?;
-        self.checkpointed_bytes.store(appended, Ordering::Relaxed);
+        self.checkpoint_done.store(appended, Ordering::Relaxed);
         for cell in &deleted {
             self.cache.forget(cell.number);
         }

@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::storage::{Lock, Memory};
 use crate::stream::Stream;
 use crate::stream::core::Core;
+use crate::stream::work::Work;
 
 /// A directory of streams, open. Cheap to clone, to be used by many threads; one process at a time.
 ///
@@ -129,7 +130,7 @@ impl Open {
         if !self.core.set_closed() {
             return Ok(());
         }
-        self.core.work.want(|wanted| wanted.stop = true);
+        self.core.work.want(Work::STOP);
         for thread in threads {
             thread.join().map_err(|_| Error::new(crate::ErrorKind::Io, "a background thread panicked"))?;
         }
@@ -204,7 +205,7 @@ impl Broker {
     /// Drops the broker as a crash would: nothing is written any more, and the lock is let go.
     pub fn crash(self) {
         self.open.core.set_closed();
-        self.open.core.work.want(|wanted| wanted.stop = true);
+        self.open.core.work.want(Work::STOP);
         let threads = std::mem::take(&mut *self.open.threads.lock().unwrap_or_else(PoisonError::into_inner));
         threads.into_iter().for_each(|thread| drop(thread.join()));
         self.open.lock.lock().unwrap_or_else(PoisonError::into_inner).take();

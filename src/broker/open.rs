@@ -12,10 +12,10 @@ use super::format;
 use crate::clock::{Clock, millis};
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::{self, Journal, Lsn, Recovery, file};
-use crate::log::SegmentFiles;
 use crate::log::files::STREAMS;
 use crate::log::header::Identity;
 use crate::log::writer::Roll;
+use crate::log::{Segment, SegmentFiles};
 use crate::options::Options;
 use crate::state::StreamState;
 use crate::state::change::{Change, Recorded, decode};
@@ -213,6 +213,11 @@ fn sweep(files: &SegmentFiles, catalog: &Catalog) -> Result<()> {
         let (first, last) = cell.lock().state.log.extent();
         if last.is_some() {
             cell.lock_writer().cut_leftovers(files, first, last.as_ref())?;
+        }
+        let hollow = |segment: &&Segment| segment.position.hollow;
+        let hollow: Vec<Segment> = cell.lock().state.log.segments().filter(hollow).cloned().collect();
+        for Segment { stream, position, .. } in hollow {
+            files.cut(stream, position.first_id, position.begin)?;
         }
     }
     Ok(())

@@ -79,6 +79,12 @@ impl SegmentFiles {
         Ok(file)
     }
 
+    /// Cuts a segment's file to `len` bytes.
+    pub(crate) fn cut(&self, stream: u64, first_id: Id, len: u64) -> Result<()> {
+        let file = self.open(stream, first_id)?;
+        file.set_len(len).map_err(|error| Error::io(format_args!("cutting {}", segment_path(stream, first_id)), error))
+    }
+
     /// Removes a segment's file; no error if there is none.
     pub(crate) fn remove(&self, stream: u64, first_id: Id) -> Result<()> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).files.remove(&(stream, first_id));

@@ -8,10 +8,11 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::task::Waker;
 
 use super::waiting::Waiting;
+use super::work::Work;
 use crate::clock::{Clock, millis};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Id;
@@ -48,8 +49,9 @@ pub(crate) struct Core {
     pub(crate) work: Work,
     /// Also the turn to write a checkpoint.
     pub(crate) tables: Mutex<Tables>,
-    /// What the journal had appended when the last checkpoint began.
-    pub(crate) checkpointed_bytes: AtomicU64,
+    /// What the journal had appended when the last checkpoint began, and when the last one that is done did.
+    pub(crate) checkpoint_begun: AtomicU64,
+    pub(crate) checkpoint_done: AtomicU64,
     /// Breaks the order of the checkpoint, for tests that must notice.
     #[cfg(any(test, feature = "simulation"))]
     pub(crate) sabotage: AtomicBool,
@@ -149,51 +151,6 @@ macro_rules! found {
 }
 pub(crate) use found;
 
-/// What wakes the background threads.
-#[derive(Debug, Default)]
-pub(crate) struct Work {
-    wanted: Mutex<Wanted>,
-    bell: Condvar,
-}
-
-/// What the background is asked to do.
-#[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Wanted {
-    pub(crate) flush: bool,
-    pub(crate) checkpoint: bool,
-    pub(crate) trim: bool,
-    pub(crate) spare: bool,
-    pub(crate) stop: bool,
-}
-
-impl Work {
-    pub(crate) fn want(&self, what: impl FnOnce(&mut Wanted)) {
-        what(&mut self.wanted.lock().unwrap_or_else(PoisonError::into_inner));
-        self.bell.notify_all();
-    }
-
-    /// Waits until something is wanted or `timeout` has passed, and takes what is wanted.
-    pub(crate) fn take(&self, timeout: std::time::Duration) -> Wanted {
-        let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
-        let idle =
-            |wanted: &mut Wanted| !(wanted.flush || wanted.checkpoint || wanted.trim || wanted.spare || wanted.stop);
-        let (mut wanted, _) =
-            self.bell.wait_timeout_while(wanted, timeout, idle).unwrap_or_else(PoisonError::into_inner);
-        let stop = wanted.stop;
-        std::mem::replace(&mut *wanted, Wanted { stop, ..Wanted::default() })
-    }
-
-    /// Waits until it is time to stop or `timeout` has passed; returns whether it is.
-    pub(crate) fn stopped_within(&self, timeout: std::time::Duration) -> bool {
-        let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
-        let (wanted, _) = self
-            .bell
-            .wait_timeout_while(wanted, timeout, |wanted| !wanted.stop)
-            .unwrap_or_else(PoisonError::into_inner);
-        wanted.stop
-    }
-}
-
 impl StreamCell {
     pub(crate) fn new(directory: Identity, state: StreamState) -> StreamCell {
         let owner =
@@ -285,7 +242,8 @@ impl Core {
             sessions: AtomicU32::new(0),
             work: Work::default(),
             tables: Mutex::new(tables),
-            checkpointed_bytes: AtomicU64::new(0),
+            checkpoint_begun: AtomicU64::new(0),
+            checkpoint_done: AtomicU64::new(0),
             #[cfg(any(test, feature = "simulation"))]
             sabotage: AtomicBool::new(false),
         }
@@ -484,7 +442,6 @@ impl Core {
     fn rotate(&self, record_bytes: u64) -> Result<()> {
         let _alone = self.gate.write().unwrap_or_else(PoisonError::into_inner);
         let catalog = self.catalog();
-        self.work.want(|wanted| wanted.spare = true);
         self.journal.rotate(record_bytes, |first_lsn| {
             let streams = catalog.streams.values().map(|cell| StreamSnapshot::of(&cell.lock().state, first_lsn - 1));
             Snapshot { next_stream: catalog.next_stream, streams: streams.collect() }.encode()
@@ -504,15 +461,18 @@ impl Core {
 
     /// Sees to it that memory and journal stay within their bounds: asks the background for help, or helps.
     fn keep_within_bounds(&self, cell: &Arc<StreamCell>, tail_bytes: usize) -> Result<()> {
-        let journal_bytes = self.journal.appended_bytes() - self.checkpointed_bytes.load(Ordering::Relaxed);
-        if journal_bytes > self.options.checkpoint_bytes {
-            self.work.want(|wanted| wanted.checkpoint = true);
-            if journal_bytes > self.options.journal_bytes_max {
-                self.checkpoint()?;
-            }
+        if self.journal.wants_spare() {
+            self.work.want(Work::SPARE);
+        }
+        let appended = self.journal.appended_bytes();
+        if appended - self.checkpoint_begun.load(Ordering::Relaxed) > self.options.checkpoint_bytes {
+            self.work.want(Work::CHECKPOINT);
+        }
+        if appended - self.checkpoint_done.load(Ordering::Relaxed) > self.options.journal_bytes_max {
+            self.checkpoint()?;
         }
         if tail_bytes > self.options.tail_bytes / 2 {
-            self.work.want(|wanted| wanted.flush = true);
+            self.work.want(Work::FLUSH);
             if tail_bytes > self.options.tail_bytes {
                 return self.flush(cell);
             }
@@ -539,7 +499,7 @@ impl Core {
             .map_err(|error| self.journal.fail(error.in_stream(&cell.name)))?;
         if written.len() > 1 {
             // A segment is full: retention may drop others.
-            self.work.want(|wanted| wanted.trim = true);
+            self.work.want(Work::TRIM);
         }
         let mut stream = cell.lock();
         stream.state.log.end_flush(written);
@@ -620,7 +580,7 @@ impl Core {
             catalog.deleted.push(Arc::clone(&cell));
             drop((catalog, gate));
             waiting.into_iter().for_each(Waker::wake);
-            self.work.want(|wanted| wanted.checkpoint = true);
+            self.work.want(Work::CHECKPOINT);
             break Some(lsn);
         };
         if level == Durability::Always {

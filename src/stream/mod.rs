@@ -18,6 +18,7 @@ mod range;
 mod read;
 mod trim;
 mod waiting;
+pub(crate) mod work;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -140,7 +141,7 @@ impl Stream {
                 Plan::change(Change::SetRetention(retention), ())
             })
         })?;
-        self.core().work.want(|wanted| wanted.trim = true);
+        self.core().work.want(work::Work::TRIM);
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use super::NO_BODIES;
 use super::Stream;
 use super::collect::Collector;
 use super::core::{Core, Plan, StreamCell, found};
+use super::work::Work;
 use crate::clock::millis;
 use crate::error::Result;
 use crate::id::Id;
@@ -66,7 +67,7 @@ impl Core {
             Ok(Plan::Write { ids: super::core::Ids::None, changes: change.into_iter().collect(), value })
         })?;
         if dropped {
-            self.work.want(|wanted| wanted.checkpoint = true);
+            self.work.want(Work::CHECKPOINT);
         }
         Ok(removed)
     }
@@ -138,18 +139,18 @@ impl StreamState {
         if removed == 0 {
             return Ok(None);
         }
-        let mut last = target - 1;
-        while self.tombstones.contains(last) {
-            last -= 1;
-        }
-        let last = view.id(last)?;
+        let last = view.id(self.tombstones.last_live(target).unwrap_or(start))?;
         Ok(Some(Change::Trim { front: view.front(self.tombstones.first_live(target))?, last, removed }))
     }
 
     /// Where the stream begins once the entries with these ordinals, sorted, are gone.
     pub(crate) fn front_without(&self, dead: &[u64], blocks: Blocks<'_>) -> Lookup<Front> {
         let mut ordinal = self.front.ordinal;
-        while dead.binary_search(&ordinal).is_ok() || self.tombstones.contains(ordinal) {
+        loop {
+            ordinal = self.tombstones.first_live(ordinal);
+            if dead.binary_search(&ordinal).is_err() {
+                break;
+            }
             ordinal += 1;
         }
         into_lookup(View { state: self, added: None, blocks }.front(ordinal))
