@@ -279,6 +279,10 @@ impl Fetch {
         // Idle entries come without an event: whoever waits for them looks again as often as they could.
         let retry = self.claim_idle.map(|idle| idle.clamp(Duration::from_millis(10), Duration::from_secs(1)));
         self.read.wait(retry, |consumer| {
+            // Nothing is asked for: what is pending stays for a fetch that does.
+            if self.read.count == 0 {
+                return Ok(None);
+            }
             if let Some(messages) = consumer.own(self.read.count)? {
                 return Ok(Some(messages));
             }
