@@ -150,7 +150,9 @@ impl Group {
 
     /// The first entry that some consumer has not acknowledged or nobody was delivered: everything before it is done.
     pub(crate) fn done_before(&self) -> Option<Id> {
-        self.pending.first_key_value().map(|(&id, _)| id).or_else(|| self.cursor.next())
+        let pending = self.pending.first_key_value().map(|(&id, _)| id);
+        // What is pending may lie after what is new: a cursor can be set back, and a claim forced.
+        [pending, self.cursor.next()].into_iter().flatten().min()
     }
 }
 
