@@ -22,9 +22,9 @@ use streamlog::sim::{SimDisk, Survival};
 use streamlog::{Broker, Builder, Durability, ManualClock};
 
 /// How many steps a sequence has at most.
-const STEPS_MAX: usize = 120;
+const STEPS_MAX: usize = 200;
 /// The bytes that one step is made of.
-const STEP_BYTES: usize = 40;
+const STEP_BYTES: usize = 64;
 /// After so many steps, all that can be seen is compared.
 const VIEW_STEPS: usize = 8;
 const START_MS: u64 = 1000;

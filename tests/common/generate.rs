@@ -42,8 +42,18 @@ impl<'a> Dice<'a> {
         STREAMS[usize::from(self.one_in(6))].to_owned()
     }
 
-    fn group(&mut self) -> String {
-        GROUPS[usize::from(self.one_in(4))].to_owned()
+    /// A group that there is, if there is one; seldom another.
+    fn group(&mut self, stream: &str) -> String {
+        let name = GROUPS[usize::from(self.one_in(4))];
+        let groups = self.model.streams.get(stream).map(|stream| &stream.groups);
+        match groups.and_then(|groups| groups.keys().next()) {
+            Some(first) if !groups.is_some_and(|groups| groups.contains_key(name)) && !self.one_in(16) => first.clone(),
+            _ => name.to_owned(),
+        }
+    }
+
+    fn has_groups(&self, stream: &str) -> bool {
+        self.model.streams.get(stream).is_some_and(|stream| !stream.groups.is_empty())
     }
 
     fn consumer(&mut self) -> String {
@@ -84,7 +94,12 @@ impl<'a> Dice<'a> {
             2 => Bound::Included(self.id(stream)),
             _ => Bound::Excluded(self.id(stream)),
         };
-        (bound(), bound())
+        let (first, last) = (bound(), bound());
+        let (Bound::Included(a) | Bound::Excluded(a), Bound::Included(b) | Bound::Excluded(b)) = (first, last) else {
+            return (first, last);
+        };
+        // One that is upside down now and then.
+        if a > b && !self.one_in(4) { (last, first) } else { (first, last) }
     }
 
     /// Small; 0 now and then.
@@ -111,17 +126,28 @@ impl<'a> Dice<'a> {
     fn new_id(&mut self, stream: &str) -> IdSpec {
         let last = self.model.streams.get(stream).map_or(Id::MIN, |stream| stream.last_id);
         match self.below(16) {
-            0..8 => IdSpec::Auto,
-            8..11 => IdSpec::AutoSeq(last.ms.saturating_add(u64::from(self.below(3)))),
-            11 => IdSpec::AutoSeq(last.ms.saturating_sub(1)),
-            12 => IdSpec::Exact(self.id(stream)),
+            0..9 => IdSpec::Auto,
+            9..12 => IdSpec::AutoSeq(last.ms.saturating_add(u64::from(self.below(3)))),
+            12 => match self.below(8) {
+                0 => IdSpec::AutoSeq(last.ms.saturating_sub(1)),
+                1 => IdSpec::Exact(self.id(stream)),
+                _ => IdSpec::Exact(last.next().unwrap_or(last)),
+            },
             _ => IdSpec::Exact(Id::new(last.ms.saturating_add(u64::from(self.below(3))), u64::from(self.below(5)))),
         }
     }
 
+    /// Mostly one that has the next IDs, whatever the stream has.
+    fn batch(&mut self, stream: &str) -> Vec<(IdSpec, Fields)> {
+        let odd = self.one_in(3);
+        let id =
+            |dice: &mut Self, at| if at == 0 || odd && dice.one_in(4) { dice.new_id(stream) } else { IdSpec::Auto };
+        (0..self.below(16)).map(|at| (id(self, at), self.fields())).collect()
+    }
+
     fn trim(&mut self, stream: &str) -> Trim {
         let limit = match self.below(4) {
-            0 => Limit::Len(u64::from(self.below(24))),
+            0 => Limit::Len(u64::from(self.below(64))),
             1 => Limit::MinId(self.id(stream)),
             2 => Limit::AgeMs(self.some_ms()),
             _ => Limit::None,
@@ -132,7 +158,7 @@ impl<'a> Dice<'a> {
 
     fn retention(&mut self) -> Retention {
         Retention {
-            max_len: self.option(2, |dice| u64::from(dice.below(24))),
+            max_len: self.option(2, |dice| u64::from(dice.below(64))),
             max_age_ms: self.option(3, Dice::some_ms),
             acknowledged: self.one_in(3),
             only_acknowledged: self.one_in(3),
@@ -149,38 +175,42 @@ impl<'a> Dice<'a> {
 
     pub(crate) fn operation(&mut self) -> Operation {
         match self.below(100) {
-            0..3 => Operation::SetClock(self.model.now_ms + u64::from(self.below(8))),
-            3 => Operation::SetClock(self.model.now_ms.saturating_sub(u64::from(self.below(30)))),
-            4..6 => Operation::ApplyRetention,
-            6..50 => {
+            0..7 => Operation::SetClock(self.model.now_ms + u64::from(self.below(8))),
+            7 => Operation::SetClock(self.model.now_ms.saturating_sub(u64::from(self.below(30)))),
+            8 => Operation::ApplyRetention,
+            9..47 => {
                 let stream = self.stream();
                 let operation = self.on_stream(&stream);
                 Operation::On(stream, operation)
             }
-            50..67 => {
-                let names = [self.stream(), self.group()];
-                let operation = self.in_group(&names[0]);
-                Operation::In(names, operation)
-            }
-            _ => {
-                let names = [self.stream(), self.group(), self.consumer()];
-                let operation = self.by_consumer(&names[0]);
-                Operation::By(names, operation)
+            kind => {
+                let stream = self.stream();
+                let group = self.group(&stream);
+                // Most is in vain before there is a group.
+                if kind < 64 || !self.has_groups(&stream) && !self.one_in(8) {
+                    let operation = self.in_group(&stream);
+                    return Operation::In([stream, group], operation);
+                }
+                let operation = self.by_consumer(&stream);
+                Operation::By([stream, group, self.consumer()], operation)
             }
         }
     }
 
     fn on_stream(&mut self, stream: &str) -> OnStream {
+        let exhausted = self.model.streams.get(stream).is_some_and(|stream| stream.last_id.ms > u64::MAX / 2);
+        if exhausted && self.one_in(4) {
+            return OnStream::DeleteStream;
+        }
         match self.below(44) {
             0..18 => OnStream::Add {
                 id: self.new_id(stream),
                 fields: self.fields(),
                 trim: self.option(8, |dice| dice.trim(stream)),
             },
-            18..25 => OnStream::AddBatch {
-                entries: (0..self.below(12)).map(|_| (self.new_id(stream), self.fields())).collect(),
-                trim: self.option(6, |dice| dice.trim(stream)),
-            },
+            18..25 => {
+                OnStream::AddBatch { entries: self.batch(stream), trim: self.option(6, |dice| dice.trim(stream)) }
+            }
             25..31 => OnStream::Delete(self.ids(stream)),
             31..34 => OnStream::Trim(self.trim(stream)),
             34..36 => OnStream::SetRetention(self.retention()),
@@ -190,21 +220,24 @@ impl<'a> Dice<'a> {
                 count: self.option(2, Dice::count),
             },
             40..42 => OnStream::Read { after: self.start(stream), count: self.option(2, Dice::count) },
-            42 => OnStream::Create,
-            _ => OnStream::DeleteStream,
+            _ if self.one_in(8) => OnStream::DeleteStream,
+            _ => OnStream::Create,
         }
     }
 
     fn in_group(&mut self, stream: &str) -> InGroup {
+        if !self.has_groups(stream) && !self.one_in(8) {
+            return InGroup::Ensure { start: self.start(stream) };
+        }
         match self.below(17) {
-            0..3 => InGroup::Create {
+            0 => InGroup::Create {
                 start: self.start(stream),
                 entries_read: self.option(3, |dice| u64::from(dice.below(20))),
             },
-            3..5 => InGroup::Ensure { start: self.start(stream) },
-            5 => InGroup::SetCursor(self.start(stream)),
-            6..11 => InGroup::Ack(self.ids(stream)),
-            11..14 => InGroup::PendingRange {
+            1 => InGroup::Ensure { start: self.start(stream) },
+            2..4 => InGroup::SetCursor(self.start(stream)),
+            4..10 => InGroup::Ack(self.ids(stream)),
+            10..14 => InGroup::PendingRange {
                 bounds: self.bounds(stream),
                 idle_ms: self.some_ms(),
                 consumer: self.option(2, Dice::consumer),
@@ -212,7 +245,8 @@ impl<'a> Dice<'a> {
             },
             14 => InGroup::CreateConsumer(self.consumer()),
             15 => InGroup::DeleteConsumer(self.consumer()),
-            _ => InGroup::Destroy,
+            _ if self.one_in(3) => InGroup::Destroy,
+            _ => InGroup::CreateConsumer(self.consumer()),
         }
     }
 
