@@ -25,6 +25,7 @@ fn what_was_added_delivered_and_acknowledged_is_there_after_reopening() {
     assert_eq!(worker.fetch().count(10).next().unwrap().ids(), ids[4..], "then new ones");
 }
 
+#[cfg(feature = "simulation")]
 #[test]
 fn a_segment_whose_entries_were_all_deleted_gives_its_space_back_though_an_older_entry_stays() {
     let directory = tempfile::tempdir().unwrap();

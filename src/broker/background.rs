@@ -26,6 +26,12 @@ impl Core {
         Ok(())
     }
 
+    /// Has the threads end.
+    pub(super) fn stop_background(&self) {
+        self.work.want(Work::STOP);
+        self.sync_work.want(Work::STOP);
+    }
+
     /// Does what is wanted.
     fn work(&self, wanted: u32) -> Result<()> {
         if wanted & Work::SPARE != 0 {
@@ -46,12 +52,7 @@ impl Core {
 
 /// Starts the threads.
 pub(super) fn start(core: &Arc<Core>) -> Result<Vec<JoinHandle<()>>> {
-    let mut threads = vec![spawn("streamlog-work", core, keep)?];
-    if let Some(interval) = core.options.sync_interval() {
-        // Its own thread: a checkpoint under way must not stretch the interval.
-        threads.push(spawn("streamlog-sync", core, move |core| sync_every(core, interval))?);
-    }
-    Ok(threads)
+    Ok(vec![spawn("streamlog-work", core, keep)?, spawn("streamlog-sync", core, sync_on_time)?])
 }
 
 fn spawn(name: &str, core: &Arc<Core>, run: impl FnOnce(&Core) + Send + 'static) -> Result<JoinHandle<()>> {
@@ -89,9 +90,17 @@ fn keep(core: &Core) {
     }
 }
 
-fn sync_every(core: &Core, interval: Duration) {
-    while !core.work.stopped_within(interval) {
-        // A failure stops all writing, and whoever writes is told.
-        let _ = core.sync();
+fn sync_on_time(core: &Core) {
+    const FAR: Duration = Duration::from_secs(3600);
+    loop {
+        let interval = core.sync_interval();
+        match core.sync_work.take(interval.unwrap_or(FAR)) {
+            0 if interval.is_some() => {
+                // A failure stops all writing, and whoever writes is told.
+                let _ = core.sync();
+            }
+            wanted if wanted & Work::STOP != 0 => return,
+            _ => {}
+        }
     }
 }

@@ -16,7 +16,6 @@ use crate::error::{Error, Result};
 use crate::storage::{Lock, Memory};
 use crate::stream::Stream;
 use crate::stream::core::Core;
-use crate::stream::work::Work;
 
 /// A directory of streams, open. Cheap to clone, to be used by many threads; one process at a time.
 ///
@@ -130,7 +129,7 @@ impl Open {
         if !self.core.set_closed() {
             return Ok(());
         }
-        self.core.work.want(Work::STOP);
+        self.core.stop_background();
         for thread in threads {
             thread.join().map_err(|_| Error::new(crate::ErrorKind::Io, "a background thread panicked"))?;
         }
@@ -205,7 +204,7 @@ impl Broker {
     /// Drops the broker as a crash would: nothing is written any more, and the lock is let go.
     pub fn crash(self) {
         self.open.core.set_closed();
-        self.open.core.work.want(Work::STOP);
+        self.open.core.stop_background();
         let threads = std::mem::take(&mut *self.open.threads.lock().unwrap_or_else(PoisonError::into_inner));
         threads.into_iter().for_each(|thread| drop(thread.join()));
         self.open.lock.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -10,6 +10,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::task::Waker;
+use std::time::Duration;
 
 use super::waiting::Waiting;
 use super::work::Work;
@@ -47,6 +48,10 @@ pub(crate) struct Core {
     /// Counts the consumers' handles: see [`Pending::stamp`](crate::state::Pending).
     pub(crate) sessions: AtomicU32,
     pub(crate) work: Work,
+    /// The shortest interval that anybody's durability was, in milliseconds; `u64::MAX` if nobody's was one.
+    sync_interval_ms: AtomicU64,
+    /// For the thread that syncs: a checkpoint under way must not stretch the interval.
+    pub(crate) sync_work: Work,
     /// Also the turn to write a checkpoint.
     pub(crate) tables: Mutex<Tables>,
     /// What the journal had appended when the last checkpoint began, and when the last one that is done did.
@@ -241,6 +246,8 @@ impl Core {
             closed: AtomicBool::new(false),
             sessions: AtomicU32::new(0),
             work: Work::default(),
+            sync_interval_ms: AtomicU64::new(u64::MAX),
+            sync_work: Work::default(),
             tables: Mutex::new(tables),
             checkpoint_begun: AtomicU64::new(0),
             checkpoint_done: AtomicU64::new(0),
@@ -319,6 +326,9 @@ impl Core {
         mut plan: impl FnMut(&mut Inner, Blocks<'_>) -> Result<Plan<T>>,
     ) -> Result<(T, Lsn)> {
         let synced = level == Durability::Always;
+        if let Durability::Interval(interval) = level {
+            self.sync_within(interval);
+        }
         let mut held = Vec::new();
         loop {
             let gate = self.gate();
@@ -390,6 +400,21 @@ impl Core {
     /// As [`sync_to`](Self::sync_to).
     pub(crate) fn sync(&self) -> Result<()> {
         self.sync_to(self.journal.last_lsn())
+    }
+
+    /// Has the background sync this often, or more often if it was asked to.
+    pub(crate) fn sync_within(&self, interval: Duration) {
+        let ms = millis(interval);
+        if ms < self.sync_interval_ms.load(Ordering::Relaxed) {
+            self.sync_interval_ms.fetch_min(ms, Ordering::Relaxed);
+            self.sync_work.want(Work::INTERVAL);
+        }
+    }
+
+    /// How often the background is to sync, if it is.
+    pub(crate) fn sync_interval(&self) -> Option<Duration> {
+        let ms = self.sync_interval_ms.load(Ordering::Relaxed);
+        (ms < u64::MAX).then(|| Duration::from_millis(ms.max(1)))
     }
 
     fn publish(&self, synced: Lsn) {

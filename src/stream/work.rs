@@ -19,8 +19,10 @@ impl Work {
     pub(crate) const TRIM: u32 = 4;
     /// A journal file is to be made ready.
     pub(crate) const SPARE: u32 = 8;
+    /// The interval of syncing has changed.
+    pub(crate) const INTERVAL: u32 = 16;
     /// The threads are to end.
-    pub(crate) const STOP: u32 = 16;
+    pub(crate) const STOP: u32 = 32;
 
     /// Asks for `what`.
     pub(crate) fn want(&self, what: u32) {
@@ -34,19 +36,9 @@ impl Work {
 
     /// Waits until something is wanted or `timeout` has passed, and takes all that is; [`STOP`](Self::STOP) stays.
     pub(crate) fn take(&self, timeout: Duration) -> u32 {
-        self.wait(timeout, u32::MAX);
-        self.wanted.fetch_and(Work::STOP, Ordering::AcqRel)
-    }
-
-    /// Waits until it is time to stop or `timeout` has passed; returns whether it is.
-    pub(crate) fn stopped_within(&self, timeout: Duration) -> bool {
-        self.wait(timeout, Work::STOP);
-        self.wanted.load(Ordering::Acquire) & Work::STOP != 0
-    }
-
-    fn wait(&self, timeout: Duration, what: u32) {
         let sleeping = self.sleeping.lock().unwrap_or_else(PoisonError::into_inner);
-        let idle = |(): &mut ()| self.wanted.load(Ordering::Acquire) & what == 0;
+        let idle = |(): &mut ()| self.wanted.load(Ordering::Acquire) == 0;
         drop(self.bell.wait_timeout_while(sleeping, timeout, idle).unwrap_or_else(PoisonError::into_inner));
+        self.wanted.fetch_and(Work::STOP, Ordering::AcqRel)
     }
 }
