@@ -129,8 +129,10 @@ impl StreamState {
             By::All => view.next_ordinal(),
         };
         if trim.only_acknowledged {
-            let Some(keep) = self.acknowledged_before() else { return Ok(None) };
-            target = target.min(view.ordinal_of(keep)?);
+            let Some(done_to) = self.acknowledged_to() else { return Ok(None) };
+            if let Some(keep) = done_to.next() {
+                target = target.min(view.ordinal_of(keep)?);
+            }
         }
         if target <= start {
             return Ok(None);
