@@ -47,14 +47,14 @@ pub(crate) fn millis(duration: Duration) -> u64 {
 }
 
 /// A clock that a test sets by hand.
-#[cfg(any(test, feature = "simulation"))]
+#[cfg(feature = "simulation")]
 #[derive(Debug, Clone, Default)]
 pub struct ManualClock {
     now_ms: std::sync::Arc<std::sync::atomic::AtomicU64>,
     monotonic_ms: std::sync::Arc<std::sync::atomic::AtomicU64>,
 }
 
-#[cfg(any(test, feature = "simulation"))]
+#[cfg(feature = "simulation")]
 impl ManualClock {
     /// A clock that shows `now_ms` milliseconds since the Unix epoch.
     pub fn at(now_ms: u64) -> ManualClock {
@@ -75,7 +75,7 @@ impl ManualClock {
     }
 }
 
-#[cfg(any(test, feature = "simulation"))]
+#[cfg(feature = "simulation")]
 impl Clock for ManualClock {
     fn now_ms(&self) -> u64 {
         self.now_ms.load(std::sync::atomic::Ordering::SeqCst)

@@ -1,4 +1,91 @@
-//! draft
+//! Redis Streams in your process, on your disk: streams, consumer groups, pending entries, claims and retention in a
+//! directory, that outlive a restart, a `kill -9` and a power cut. No server to run.
+//!
+//! ```
+//! use std::time::Duration;
+//! use streamlog::Broker;
+//!
+//! fn main() -> streamlog::Result<()> {
+//! #   let directory = tempfile::tempdir().unwrap();
+//! #   std::env::set_current_dir(&directory).unwrap();
+//!     let broker = Broker::open("./data")?; // a directory of its own, made if it is not there
+//!     let orders = broker.stream("orders")?;
+//!     let billing = orders.group("billing").from_start().ensure()?;
+//!
+//!     // A producer.
+//!     orders.add([("sku", "A1"), ("qty", "2")])?; // on the disk when it returns
+//!
+//!     // A worker. What it was given and had not acknowledged before a crash, it is given again.
+//!     let worker = billing.consumer("worker-1");
+//!     let batch = worker.fetch().count(100).block(Duration::from_secs(1)).next()?;
+//! #   assert_eq!(batch.len(), 1);
+//!     for message in &batch {
+//!         println!("{}: {} of {}", message.id(), message.text("qty")?, message.text("sku")?);
+//!     }
+//!     batch.ack_all()?; // one sync for all of them; `message.ack()` for one
+//! #   assert_eq!(billing.pending()?.count, 0);
+//!
+//!     broker.close()
+//! }
+//! ```
+//!
+//! # Where to find what
+//!
+//! | To … | see | Redis |
+//! |---|---|---|
+//! | open a directory, set sizes and durability | [`Broker`], [`Builder`], [`Durability`] | |
+//! | add entries | [`Stream::add`], [`Stream::add_batch`], [`Stream::entry`] | `XADD` |
+//! | read by ID, or wait for what comes | [`Stream::range`], [`Stream::read`] | `XRANGE`, `XREVRANGE`, `XREAD` |
+//! | make, move and destroy groups | [`Stream::group`], [`Group`] | `XGROUP` |
+//! | work through a stream | [`Consumer::fetch`]; the plain reads are [`Consumer::read_new`] and [`Consumer::history`] | `XREADGROUP` |
+//! | acknowledge | [`Messages::ack_all`], [`Message::ack`], [`Group::ack`] | `XACK` |
+//! | take over from the dead | [`Fetch::claim_idle`], [`Consumer::auto_claim`], [`Consumer::claim`] | `XAUTOCLAIM`, `XCLAIM` |
+//! | see what is stuck | [`Group::pending`], [`Group::pending_range`] | `XPENDING` |
+//! | keep a stream small | [`Stream::set_retention`], [`Stream::trim`], [`Stream::delete`] | `XTRIM`, `XDEL` |
+//! | look | [`Stream::info`], [`Stream::groups`], [`Group::consumers`] | `XINFO` |
+//! | test without a disk | [`Broker::in_memory`] | |
+//!
+//! # Guarantees
+//!
+//! - **What returned stays**, as far as its [`Durability`] says: after `kill -9` at every level, after power loss under
+//!   [`Durability::Always`], the default.
+//! - **One prefix.** After a crash the whole directory, all streams and groups together, is what it was after some number
+//!   of its changes, and nothing durable is missing from them. A batch is there whole or not at all.
+//! - **At least once.** Every entry of a group is acknowledged, pending with somebody, or still to be delivered. A crash
+//!   between work and acknowledgement means that it is delivered again. Deliveries wait for no sync, so a power cut may
+//!   forget one.
+//! - **IDs only grow**, whatever the clock does and whatever is deleted.
+//! - **Bytes are right or an error**: what is damaged gives [`ErrorKind::Corrupt`] with its [`Place`]; only what follows
+//!   the last synced record of a directory that was not closed may be taken for the torn end of a write.
+//! - **A broker that failed to write stops writing**, until it is opened again: [`ErrorKind::WritesStopped`].
+//!
+//! The README has the tests behind these, the limits, and what is not there yet.
+//!
+//! # The map of the source
+//!
+//! Arrows point down and never back; each module's first lines say what it is, what it knows, and what it does not.
+//!
+//! ```text
+//! id, entry, error, options, trim, clock, codec, wait     words that everyone shares
+//!         ↓
+//! storage      the seam under everything: disk, memory, and the simulated disk of the crash tests
+//!         ↓
+//! log          frames; segments, their index and readers. Knows nothing of streams or groups
+//!         ↓
+//! journal      records in, one sync for all who wait, where the log ends after a crash
+//!         ↓
+//! state        streams, groups, pending entries in memory; changes and the one `apply`; the tables in redb
+//!         ↓
+//! stream       the semantics: what `Stream`, `Group` and `Consumer` do; waiting
+//!         ↓
+//! broker       many streams in a directory: opening, checkpoints, background work, closing
+//!         ↓
+//! bin/streamlog   the program, on the public interface alone
+//! ```
+//!
+//! **One write path**: a call plans against the state in memory, appends one record of *outcomes* to the journal, and
+//! applies it with the function that replay uses too; then it waits for the sync if its durability asks for that.
+//! Segments and redb are filled from there behind its back, and are never ahead of the journal.
 
 mod broker;
 mod clock;

@@ -9,7 +9,8 @@ pub enum Durability {
     /// Power loss: synced to the disk before the call returns, one sync for all who wait.
     #[default]
     Always,
-    /// Power loss, but for about the last interval: a background thread syncs this often.
+    /// Power loss, but for about the last interval: a background thread syncs as often as the shortest interval
+    /// that was asked for, a millisecond at least.
     Interval(Duration),
     /// Power loss, as far as the operating system had written it out.
     Os,
@@ -80,16 +81,5 @@ impl Default for Options {
 impl Options {
     pub(crate) fn ack_durability(&self) -> Durability {
         self.ack_durability.unwrap_or(self.durability)
-    }
-
-    /// How often the background syncs for those who chose not to wait; `None` if nobody did.
-    pub(crate) fn sync_interval(&self) -> Option<Duration> {
-        [self.durability, self.ack_durability()]
-            .into_iter()
-            .filter_map(|level| match level {
-                Durability::Interval(interval) => Some(interval),
-                Durability::Always | Durability::Os => None,
-            })
-            .min()
     }
 }

@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
-use crate::stream::core::{Core, StreamCell, Wanted};
+use crate::stream::core::{Core, StreamCell};
+use crate::stream::work::Work;
 
 impl Core {
-    /// Writes tails to segments, those that hold the most first, until half of the budget is free.
+    /// Writes tails to segments, those that hold the most first, until little of the budget is used.
     pub(crate) fn flush_step(&self) -> Result<()> {
         let held = |cell: &StreamCell| cell.lock().state.log.tail_bytes();
         let mut tails: Vec<_> = self.cells().into_iter().map(|cell| (held(&cell), cell)).collect();
@@ -25,18 +26,24 @@ impl Core {
         Ok(())
     }
 
+    /// Has the threads end.
+    pub(super) fn stop_background(&self) {
+        self.work.want(Work::STOP);
+        self.sync_work.want(Work::STOP);
+    }
+
     /// Does what is wanted.
-    fn work(&self, wanted: Wanted) -> Result<()> {
-        if wanted.spare {
+    fn work(&self, wanted: u32) -> Result<()> {
+        if wanted & Work::SPARE != 0 {
             self.journal.prepare_spare()?;
         }
-        if wanted.flush {
+        if wanted & Work::FLUSH != 0 {
             self.flush_step()?;
         }
-        if wanted.trim {
+        if wanted & Work::TRIM != 0 {
             self.apply_retention()?;
         }
-        if wanted.checkpoint {
+        if wanted & Work::CHECKPOINT != 0 {
             self.checkpoint()?;
         }
         Ok(())
@@ -45,12 +52,7 @@ impl Core {
 
 /// Starts the threads.
 pub(super) fn start(core: &Arc<Core>) -> Result<Vec<JoinHandle<()>>> {
-    let mut threads = vec![spawn("streamlog-work", core, keep)?];
-    if let Some(interval) = core.options.sync_interval() {
-        // Its own thread: a checkpoint under way must not stretch the interval.
-        threads.push(spawn("streamlog-sync", core, move |core| sync_every(core, interval))?);
-    }
-    Ok(threads)
+    Ok(vec![spawn("streamlog-work", core, keep)?, spawn("streamlog-sync", core, sync_on_time)?])
 }
 
 fn spawn(name: &str, core: &Arc<Core>, run: impl FnOnce(&Core) + Send + 'static) -> Result<JoinHandle<()>> {
@@ -62,15 +64,17 @@ fn spawn(name: &str, core: &Arc<Core>, run: impl FnOnce(&Core) + Send + 'static)
 }
 
 fn keep(core: &Core) {
-    // A file is ready before the first one is full.
-    core.work.want(|wanted| wanted.spare = true);
     let mut failed = false;
+    let mut trimmed = Instant::now();
     loop {
         let mut wanted = core.work.take(core.options.retention_interval);
-        if wanted.stop {
+        if wanted & Work::STOP != 0 {
             return;
         }
-        wanted.trim = true;
+        if trimmed.elapsed() >= core.options.retention_interval {
+            trimmed = Instant::now();
+            wanted |= Work::TRIM;
+        }
         match core.work(wanted) {
             Ok(()) => failed = false,
             // Once, not every second; whoever writes is told each time.
@@ -86,9 +90,17 @@ fn keep(core: &Core) {
     }
 }
 
-fn sync_every(core: &Core, interval: Duration) {
-    while !core.work.stopped_within(interval) {
-        // A failure stops all writing, and whoever writes is told.
-        let _ = core.sync();
+fn sync_on_time(core: &Core) {
+    const FAR: Duration = Duration::from_secs(3600);
+    loop {
+        let interval = core.sync_interval();
+        match core.sync_work.take(interval.unwrap_or(FAR)) {
+            0 if interval.is_some() => {
+                // A failure stops all writing, and whoever writes is told.
+                let _ = core.sync();
+            }
+            wanted if wanted & Work::STOP != 0 => return,
+            _ => {}
+        }
     }
 }

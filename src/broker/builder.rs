@@ -145,10 +145,6 @@ impl Builder {
         if let Some((name, _)) = zero.into_iter().find(|&(_, value)| value == 0) {
             return Err(Error::new(ErrorKind::InvalidArgument, format!("{name} must not be 0")));
         }
-        if let Some(interval) = self.options.sync_interval().filter(Duration::is_zero) {
-            let text = format!("an interval of {interval:?} is no interval: `Durability::Always` syncs at once");
-            return Err(Error::new(ErrorKind::InvalidArgument, text));
-        }
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError};
 use crate::error::{Error, Result};
 use crate::journal::Lsn;
 use crate::log::SegmentFiles;
-use crate::log::files::{STREAMS, stream_dir};
+use crate::log::files::{STREAMS, parse_segment_name, stream_dir};
 use crate::log::writer::Roll;
 use crate::state::delta::StreamDelta;
 use crate::state::tables::{Commit, Meta};
@@ -36,7 +36,9 @@ pub(super) fn take(
     };
     let Some(mut delta) = delta else { return Ok(None) };
     if let Some((chunk, from, last)) = begun {
-        let written = writer.write(files, last.as_ref(), &chunk, from, roll, now_ms)?;
+        let written = writer
+            .write(files, last.as_ref(), &chunk, from, roll, now_ms)
+            .map_err(|error| error.in_stream(&cell.name))?;
         delta.add_segments(&written);
         cell.lock().state.log.end_flush(written);
     }
@@ -47,12 +49,17 @@ pub(super) fn take(
 /// Removes the files of segments and streams that redb no longer names, for good: after a clean close nobody looks for
 /// what a loss of power brings back.
 pub(super) fn unlink(files: &SegmentFiles, deltas: &[StreamDelta], deleted: &[Arc<StreamCell>]) -> Result<()> {
-    for delta in deltas.iter().filter(|delta| !delta.dropped.is_empty()) {
+    for delta in deltas {
         for &first_id in &delta.dropped {
             files.remove(delta.stream, first_id)?;
         }
-        let dir = stream_dir(delta.stream);
-        files.storage().sync_dir(&dir).map_err(|error| Error::io(format_args!("syncing {dir}"), error))?;
+        if !delta.dropped.is_empty() {
+            let dir = stream_dir(delta.stream);
+            files.storage().sync_dir(&dir).map_err(|error| Error::io(format_args!("syncing {dir}"), error))?;
+        }
+        for position in delta.row.segments.iter().filter(|position| delta.hollowed.contains(&position.first_id)) {
+            files.cut(delta.stream, position.first_id, position.begin)?;
+        }
     }
     for cell in deleted {
         // Nobody writes there any more: a flush that was under way when the stream was deleted has ended.
@@ -62,7 +69,7 @@ pub(super) fn unlink(files: &SegmentFiles, deltas: &[StreamDelta], deleted: &[Ar
     Ok(())
 }
 
-/// Removes a stream's directory, for good.
+/// Removes a stream's segments for good, and its directory unless it holds something else.
 pub(super) fn remove_stream(storage: &dyn Storage, number: u64) -> Result<()> {
     let dir = stream_dir(number);
     let doing = |error| Error::io(format_args!("removing {dir}"), error);
@@ -70,8 +77,13 @@ pub(super) fn remove_stream(storage: &dyn Storage, number: u64) -> Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         names => names.map_err(doing)?,
     };
-    for name in names {
+    let (segments, unknown): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| parse_segment_name(name).is_some());
+    for name in segments {
         storage.remove(&format!("{dir}/{name}")).map_err(doing)?;
+    }
+    if let Some(name) = unknown.first() {
+        tracing::warn!(name, "an unknown file in {dir}, a deleted stream's directory, is left alone");
+        return storage.sync_dir(&dir).map_err(doing);
     }
     storage.remove_dir(&dir).map_err(doing)?;
     storage.sync_dir(STREAMS).map_err(doing)
@@ -87,8 +99,8 @@ impl Core {
         let tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
         self.journal.check()?;
         let appended = self.journal.appended_bytes();
-        let commit = self.collect_checkpoint().map_err(|error| self.journal.fail(error))?;
-        let (commit, deleted) = commit;
+        self.checkpoint_begun.store(appended, Ordering::Relaxed);
+        let (commit, deleted) = self.collect_checkpoint().map_err(|error| self.journal.fail(error))?;
         #[cfg(any(test, feature = "simulation"))]
         let sync = !self.sabotage.load(Ordering::Relaxed);
         #[cfg(not(any(test, feature = "simulation")))]
@@ -97,7 +109,7 @@ impl Core {
             self.sync_to(commit.meta.covered)?;
         }
         tables.commit(&commit).map_err(|error| self.journal.fail(error))?;
-        self.checkpointed_bytes.store(appended, Ordering::Relaxed);
+        self.checkpoint_done.store(appended, Ordering::Relaxed);
         for cell in &deleted {
             self.cache.forget(cell.number);
         }
@@ -128,7 +140,7 @@ impl Core {
         let deleted = std::mem::take(&mut catalog.deleted);
         let catalog_lsn = self.journal.last_lsn();
         let covered = deltas.iter().map(|delta| delta.row.covered).fold(floor.max(catalog_lsn), Lsn::max);
-        let meta = Meta { floor, covered, catalog: catalog_lsn, next_stream: catalog.next_stream };
+        let meta = Meta { floor, covered, catalog: catalog_lsn, next_stream: catalog.next_stream, journal: true };
         let deleted_streams = deleted.iter().map(|cell| cell.number).collect();
         Ok((Commit { meta, deltas, deleted_streams }, deleted))
     }

@@ -127,7 +127,7 @@ impl Open {
         if !self.core.set_closed() {
             return Ok(());
         }
-        self.core.work.want(|wanted| wanted.stop = true);
+        self.core.stop_background();
         for thread in threads {
             thread.join().map_err(|_| Error::new(crate::ErrorKind::Io, "a background thread panicked"))?;
         }
@@ -202,7 +202,7 @@ impl Broker {
     /// Drops the broker as a crash would: nothing is written any more, and the lock is let go.
     pub fn crash(self) {
         self.open.core.set_closed();
-        self.open.core.work.want(|wanted| wanted.stop = true);
+        self.open.core.stop_background();
         let threads = std::mem::take(&mut *self.open.threads.lock().unwrap_or_else(PoisonError::into_inner));
         threads.into_iter().for_each(|thread| drop(thread.join()));
         self.open.lock.lock().unwrap_or_else(PoisonError::into_inner).take();

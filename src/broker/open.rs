@@ -12,10 +12,10 @@ use super::format;
 use crate::clock::{Clock, millis};
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::{self, Journal, Lsn, Recovery, file};
-use crate::log::SegmentFiles;
 use crate::log::files::STREAMS;
 use crate::log::header::Identity;
 use crate::log::writer::Roll;
+use crate::log::{Segment, SegmentFiles};
 use crate::options::Options;
 use crate::state::StreamState;
 use crate::state::change::{Change, Recorded, decode};
@@ -45,7 +45,7 @@ pub(super) fn open(
     let tables = Tables::open(&*storage)?;
     let (meta, loaded) = tables.load()?;
     let mut replay = Replay::new(meta, loaded);
-    let fresh = meta.covered == 0 && journal_is_empty(&*storage)?;
+    let fresh = !meta.journal && journal_is_empty(&*storage)?;
     let recovery = if fresh {
         Recovery::default()
     } else {
@@ -73,6 +73,10 @@ pub(super) fn open(
         last_lsn + 1,
         &snapshot,
     )?;
+    if !meta.journal && last_lsn == meta.floor {
+        let meta = Meta { journal: true, ..meta };
+        tables.commit(&Commit { meta, deltas: Vec::new(), deleted_streams: Vec::new() })?;
+    }
     // A file that held no record has given its name to the new one.
     let new = file::path(last_lsn + 1);
     remove(&*storage, &recovery.used.into_iter().filter(|path| *path != new).collect::<Vec<_>>())?;
@@ -108,7 +112,11 @@ fn journal_is_empty(storage: &dyn Storage) -> Result<bool> {
 
 fn remove(storage: &dyn Storage, paths: &[String]) -> Result<()> {
     for path in paths {
-        storage.remove(path).map_err(|error| Error::io(format_args!("removing {path}"), error))?;
+        match storage.remove(path) {
+            // A spare that was being made when the process was killed: the new file was made in its place.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            removed => removed.map_err(|error| Error::io(format_args!("removing {path}"), error))?,
+        }
     }
     if paths.is_empty() {
         return Ok(());
@@ -189,7 +197,8 @@ fn settle(
     for cell in catalog.streams.values() {
         deltas.extend(checkpoint::take(files, cell, roll, now_ms, || last_lsn)?);
     }
-    let meta = Meta { floor: last_lsn, covered: last_lsn, catalog: last_lsn, next_stream: catalog.next_stream };
+    let meta =
+        Meta { floor: last_lsn, covered: last_lsn, catalog: last_lsn, next_stream: catalog.next_stream, journal: true };
     let deleted_streams = catalog.deleted.iter().map(|cell| cell.number).collect();
     let commit = Commit { meta, deltas, deleted_streams };
     tables.commit(&commit)?;
@@ -210,6 +219,13 @@ fn sweep(files: &SegmentFiles, catalog: &Catalog) -> Result<()> {
                 }
             },
             _ => tracing::warn!(name, "an unknown file among the streams is left alone"),
+        }
+    }
+    for cell in catalog.streams.values() {
+        let hollow = |segment: &&Segment| segment.position.hollow;
+        let hollow: Vec<Segment> = cell.lock().state.log.segments().filter(hollow).cloned().collect();
+        for Segment { stream, position, .. } in hollow {
+            files.cut(stream, position.first_id, position.begin)?;
         }
     }
     Ok(())

@@ -13,7 +13,7 @@ pub(crate) mod recovery;
 mod sync;
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use self::file::{JOURNAL, JournalFile, RECORD};
@@ -45,6 +45,8 @@ pub(crate) struct Journal {
     last: AtomicU64,
     /// Bytes appended since the journal was opened.
     appended_bytes: AtomicU64,
+    /// Whether the current file is half full and none is ready to follow it.
+    wants_spare: AtomicBool,
     /// The first write or sync that failed: nothing is written after it.
     failure: OnceLock<Error>,
 }
@@ -103,6 +105,7 @@ impl Journal {
             settled: AtomicU64::new(next_lsn - 1),
             last: AtomicU64::new(next_lsn - 1),
             appended_bytes: AtomicU64::new(0),
+            wants_spare: AtomicBool::new(false),
             failure: OnceLock::new(),
         })
     }
@@ -131,6 +134,9 @@ impl Journal {
         }
         frame::finish(append.current.salt, start, &mut append.buffer);
         let bytes = append.buffer.len() - start;
+        if append.offset > append.current.capacity / 2 && append.spares.is_empty() {
+            self.wants_spare.store(true, Ordering::Relaxed);
+        }
         append.next_lsn += 1;
         self.last.store(lsn, Ordering::Release);
         self.appended_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
@@ -186,6 +192,11 @@ impl Journal {
         Ok(())
     }
 
+    /// Whether it is time to [`prepare_spare`](Self::prepare_spare).
+    pub(crate) fn wants_spare(&self) -> bool {
+        self.wants_spare.load(Ordering::Relaxed)
+    }
+
     /// Makes a file ready for the next [`rotate`](Self::rotate), if none is; returns whether it did.
     ///
     /// # Errors
@@ -193,6 +204,7 @@ impl Journal {
     /// What the system says; nothing is lost by it.
     pub(crate) fn prepare_spare(&self) -> Result<bool> {
         self.check()?;
+        self.wants_spare.store(false, Ordering::Relaxed);
         let name = {
             let mut append = self.append();
             if !append.spares.is_empty() {

@@ -79,6 +79,16 @@ impl SegmentFiles {
         Ok(file)
     }
 
+    /// Cuts a segment's file to `len` bytes, for good.
+    pub(crate) fn cut(&self, stream: u64, first_id: Id, len: u64) -> Result<()> {
+        let doing = |error| Error::io(format_args!("cutting {}", segment_path(stream, first_id)), error);
+        let file = self.open(stream, first_id)?;
+        if file.len().map_err(doing)? == len {
+            return Ok(());
+        }
+        file.set_len(len).and_then(|()| file.sync()).map_err(doing)
+    }
+
     /// Removes a segment's file; no error if there is none.
     pub(crate) fn remove(&self, stream: u64, first_id: Id) -> Result<()> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).files.remove(&(stream, first_id));

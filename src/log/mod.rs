@@ -3,6 +3,7 @@
 //! ```text
 //! streams/<number>/<first id>.log      | header | frame … | footer |      sealed
 //!                                      | header | frame … |               the last one, still growing
+//! streams/<number>/<first id>.log      | header |                         a hollow one: all its entries were deleted
 //! tail                                   frames not yet in a segment, in memory
 //! ```
 //!

@@ -71,6 +71,8 @@ pub(crate) struct Position {
     pub(crate) end: u64,
     pub(crate) created_ms: u64,
     pub(crate) sealed: bool,
+    /// Every entry was deleted while there were others before: the file has been, or is to be, cut to its header.
+    pub(crate) hollow: bool,
 }
 
 /// A segment as readers and the writer share it. Cheap to clone.

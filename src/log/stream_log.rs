@@ -120,7 +120,8 @@ impl StreamLog {
 
     /// The bytes of the segments' files, but for headers and footers.
     pub(crate) fn segment_bytes(&self) -> u64 {
-        self.segments.iter().map(|segment| segment.position.end).sum()
+        let there = self.segments.iter().filter(|segment| !segment.position.hollow);
+        there.map(|segment| segment.position.end).sum()
     }
 
     /// The chunks in memory, oldest first.
@@ -151,6 +152,8 @@ impl StreamLog {
             Some(segment) if id <= segment.position.first_id => {
                 Lookup::Found(segment.position.first_ordinal.max(self.first_ordinal))
             }
+            // None of its entries is there: the next one that may be comes after it.
+            Some(segment) if segment.position.hollow => Lookup::Found(segment.position.next_ordinal),
             Some(segment) => {
                 block(segment, At::Id(id), blocks).map(|block| block.ordinal_of(id).max(self.first_ordinal))
             }
@@ -166,6 +169,7 @@ impl StreamLog {
         let number = self.segments.partition_point(|segment| segment.bytes_until() <= byte);
         match self.segments.get(number) {
             None => Lookup::Found(self.in_memory_from()),
+            Some(segment) if segment.position.hollow => Lookup::Found(segment.position.next_ordinal),
             Some(segment) => block(segment, At::Byte(byte), blocks).map(|block| {
                 let Position { begin, base_bytes, .. } = segment.position;
                 block.ordinal_of_offset(begin + byte.saturating_sub(base_bytes))
@@ -232,6 +236,20 @@ impl StreamLog {
                 self.segments.push_back(segment);
             }
         }
+    }
+
+    /// Makes hollow the sealed segments whose entries are all gone, by `dead`, which counts those in a range of ordinals;
+    /// returns their first IDs. Segments at the front are dropped instead.
+    pub(crate) fn hollow_out(&mut self, dead: impl Fn(u64, u64) -> u64) -> Vec<Id> {
+        let mut hollowed = Vec::new();
+        for Segment { position, .. } in &mut self.segments {
+            let (from, to) = (position.first_ordinal, position.next_ordinal);
+            if position.sealed && !position.hollow && dead(from, to) == to - from {
+                position.hollow = true;
+                hollowed.push(position.first_id);
+            }
+        }
+        hollowed
     }
 
     /// The segments dropped since this was last asked.

@@ -178,6 +178,7 @@ impl SegmentWriter {
             end: bytes.len() as u64,
             created_ms,
             sealed: false,
+            hollow: false,
         };
         let segment = Segment::new(stream, position);
         *segment.index.write().unwrap_or_else(PoisonError::into_inner) = Some(Index::default());

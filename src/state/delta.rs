@@ -66,6 +66,8 @@ pub(crate) struct StreamDelta {
     pub(crate) pending: Vec<(u32, Id, Option<PendingRow>)>,
     /// Segments whose files nothing will name once this is committed.
     pub(crate) dropped: Vec<Id>,
+    /// Segments whose files are to be cut to their headers then.
+    pub(crate) hollowed: Vec<Id>,
 }
 
 impl StreamDelta {
@@ -127,8 +129,12 @@ impl StreamState {
         if !std::mem::take(&mut self.dirty) {
             return None;
         }
+        let tombstones = &self.tombstones;
+        let hollowed =
+            if tombstones.is_empty() { Vec::new() } else { self.log.hollow_out(|from, to| tombstones.count(from, to)) };
         let mut delta = StreamDelta {
             stream: self.number,
+            hollowed,
             row: self.row(covered),
             dead_groups: std::mem::take(&mut self.dead_groups).into_iter().collect(),
             tombstones: self.tombstones.take_dirty(),

@@ -148,9 +148,11 @@ impl Group {
         self.pending.insert(id, pending);
     }
 
-    /// The first entry that some consumer has not acknowledged or nobody was delivered: everything before it is done.
-    pub(crate) fn done_before(&self) -> Option<Id> {
-        self.pending.first_key_value().map(|(&id, _)| id).or_else(|| self.cursor.next())
+    /// The last ID up to which every entry was delivered and is acknowledged.
+    pub(crate) fn done_to(&self) -> Id {
+        // What is pending may lie after what is new: a cursor can be set back, and a claim forced.
+        let before_pending = self.pending.first_key_value().and_then(|(id, _)| id.previous());
+        before_pending.map_or(self.cursor, |id| id.min(self.cursor))
     }
 }
 

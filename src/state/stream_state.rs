@@ -151,9 +151,9 @@ impl StreamState {
         self.tombstones.forget_before(front.ordinal);
     }
 
-    /// What every group has been delivered and has acknowledged ends before this ID; `None` with no group.
-    pub(crate) fn acknowledged_before(&self) -> Option<Id> {
-        self.groups.values().map(|group| group.done_before().unwrap_or(Id::MAX)).min()
+    /// The last ID up to which every group was delivered and has acknowledged every entry; `None` with no group.
+    pub(crate) fn acknowledged_to(&self) -> Option<Id> {
+        self.groups.values().map(Group::done_to).min()
     }
 }
 

@@ -32,6 +32,10 @@ impl Tombstones {
         self.groups.get(&group).is_some_and(|bits| bits[word] & bit != 0)
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
     /// Forgets the ordinals before `ordinal`.
     pub(crate) fn forget_before(&mut self, ordinal: u64) {
         if self.groups.is_empty() {
@@ -63,10 +67,29 @@ impl Tombstones {
 
     /// The first ordinal at or after `from` that is not deleted.
     pub(crate) fn first_live(&self, mut from: u64) -> u64 {
-        while self.contains(from) {
-            from += 1;
+        loop {
+            let (group, word, _) = place(from);
+            let Some(bits) = self.groups.get(&group) else { return from };
+            let dead = u64::from((bits[word] >> (from % 64)).trailing_ones());
+            from += dead;
+            if dead == 0 || !from.is_multiple_of(64) {
+                return from;
+            }
         }
-        from
+    }
+
+    /// The last ordinal before `to` that is not deleted, if there is one.
+    pub(crate) fn last_live(&self, mut to: u64) -> Option<u64> {
+        loop {
+            let last = to.checked_sub(1)?;
+            let (group, word, _) = place(last);
+            let Some(bits) = self.groups.get(&group) else { return Some(last) };
+            let dead = u64::from((bits[word] << (63 - last % 64)).leading_ones());
+            to -= dead;
+            if dead == 0 || !to.is_multiple_of(64) {
+                return to.checked_sub(1);
+            }
+        }
     }
 
     /// The ordinal before which exactly `live` ordinals from `from` on are not deleted.
@@ -114,14 +137,20 @@ mod tests {
     proptest! {
         #[test]
         fn bitmaps_agree_with_a_set_of_ordinals(
-            dead in proptest::collection::btree_set(0u64..5000, 0..200),
+            scattered in proptest::collection::btree_set(0u64..5000, 0..200),
+            run in 0u64..5000, run_len in 0u64..2500,
             cut in 0u64..5000, from in 0u64..5000, live in 0u64..3000,
         ) {
+            let dead: BTreeSet<u64> = scattered.into_iter().chain(run..run + run_len).collect();
             let mut tombstones = Tombstones::default();
             dead.iter().for_each(|&ordinal| tombstones.insert(ordinal));
             tombstones.forget_before(cut);
             let dead: BTreeSet<u64> = dead.into_iter().filter(|&ordinal| ordinal >= cut).collect();
-            prop_assert!((0..5000).all(|ordinal| tombstones.contains(ordinal) == dead.contains(&ordinal)));
+            prop_assert!((0..8000).all(|ordinal| tombstones.contains(ordinal) == dead.contains(&ordinal)));
+            let last = (0..from).rev().find(|ordinal| !dead.contains(ordinal));
+            prop_assert_eq!(tombstones.last_live(from), last);
+            let first = (from..20_000).find(|ordinal| !dead.contains(ordinal));
+            prop_assert_eq!(Some(tombstones.first_live(from)), first);
             let to = from + live;
             prop_assert_eq!(tombstones.count(from, to), dead.range(from..to).count() as u64);
             let mut expected = from;
@@ -131,7 +160,7 @@ mod tests {
                 expected += 1;
             }
             prop_assert_eq!(tombstones.skip_live(from, live), expected);
-            prop_assert_eq!(tombstones.groups.is_empty(), dead.is_empty());
+            prop_assert_eq!(tombstones.is_empty(), dead.is_empty());
         }
     }
 }

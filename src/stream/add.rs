@@ -124,8 +124,11 @@ impl Stream {
 
     fn add_bodies(&self, specs: &[IdSpec], bodies: &Bodies, trim: Option<Trim>, durability: Durability) -> Result<Ids> {
         if specs.contains(&IdSpec::Exact(Id::MIN)) {
-            // Before the stream is created for it.
             IdSpec::Exact(Id::MIN).assign(Id::MIN, 0)?;
+        }
+        if !self.exists() {
+            // Before the stream is created for entries that cannot be added.
+            assign(specs, Id::MIN, self.core().clock.now_ms())?;
         }
         self.commit_created(durability, bodies, |inner, blocks| {
             let now_ms = self.core().clock.now_ms();

@@ -1,14 +1,17 @@
 //! Taking over what is pending with others (`XCLAIM`, `XAUTOCLAIM`).
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::collect::Collector;
 use super::consumer::Asking;
-use super::core::{Ids, Plan, found};
+use super::core::{Ids, Inner, Plan, found};
 use super::{Consumer, Messages};
 use crate::clock::millis;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Id;
+use crate::log::Lookup;
+use crate::log::stream_log::Blocks;
 use crate::state::{Change, Pending};
 
 /// Entries about to be taken over: [`Consumer::claim`].
@@ -34,6 +37,22 @@ pub struct Claim {
     ids: Vec<Id>,
     min_idle: Duration,
     options: Options,
+}
+
+/// Redis makes what it is forced to claim pending as if it had been delivered once, and then claims it.
+const DELIVERIES_FORCED: u32 = 1;
+
+/// A pending entry, as the claims before it left it.
+#[derive(Debug, Clone, Copy)]
+struct Row {
+    delivered_ms: u64,
+    deliveries: u32,
+}
+
+impl Row {
+    fn of(pending: &Pending) -> Row {
+        Row { delivered_ms: pending.delivered_ms, deliveries: pending.deliveries }
+    }
 }
 
 /// How claimed entries are to look.
@@ -109,23 +128,32 @@ impl Claim {
             let mut found = Collector::default();
             let mut claimed: Vec<(Id, u32)> = Vec::new();
             let mut deleted = Vec::new();
+            let delivered_ms = now_ms.saturating_sub(options.idle.map_or(0, millis));
+            // What the IDs before made of an entry: one that is given twice is claimed twice, as Redis does.
+            let mut rows: BTreeMap<Id, Option<Row>> = BTreeMap::new();
             for &id in &self.ids {
-                let row = inner.state.groups[&group].pending.get(&id);
-                let again = claimed.iter().any(|&(other, _)| other == id) || deleted.contains(&id);
-                if again
-                    || (row.is_none() && !options.force)
-                    || row.is_some_and(|row| !is_idle(row, now_ms, self.min_idle))
-                {
-                    continue;
-                }
-                match (found!(inner.collect_one(id, blocks, &mut found)), row) {
-                    (Some(_), row) => claimed.push((id, options.deliveries(row.map_or(0, |row| row.deliveries)))),
-                    (None, Some(_)) => deleted.push(id),
-                    (None, None) => {}
+                let pending = &inner.state.groups[&group].pending;
+                let row = rows.entry(id).or_insert_with(|| pending.get(&id).map(Row::of));
+                let idle = match row {
+                    Some(row) => is_idle(row.delivered_ms, now_ms, self.min_idle),
+                    None if options.force => true,
+                    None => continue,
+                };
+                match (found!(inner.collect_idle(id, idle, blocks, &mut found)), *row) {
+                    (Looked::Idle, before) => {
+                        let before = before.map_or(DELIVERIES_FORCED, |row| row.deliveries);
+                        let deliveries = options.deliveries(before);
+                        claimed.push((id, deliveries));
+                        *row = Some(Row { delivered_ms, deliveries });
+                    }
+                    (Looked::Deleted, Some(_)) => {
+                        deleted.push(id);
+                        *row = None;
+                    }
+                    (Looked::Deleted, None) | (Looked::Busy, _) => {}
                 }
             }
             let deliveries = claimed.iter().map(|&(_, deliveries)| deliveries).collect();
-            let delivered_ms = now_ms.saturating_sub(options.idle.map_or(0, millis));
             record(changes, asking, delivered_ms, claimed, &deleted);
             let value = (found, deliveries, deleted);
             let changes = std::mem::take(changes);
@@ -134,8 +162,32 @@ impl Claim {
     }
 }
 
-fn is_idle(row: &Pending, now_ms: u64, min_idle: Duration) -> bool {
-    row.idle_ms(now_ms) >= millis(min_idle)
+fn is_idle(delivered_ms: u64, now_ms: u64, min_idle: Duration) -> bool {
+    now_ms.saturating_sub(delivered_ms) >= millis(min_idle)
+}
+
+/// What looking at a pending entry showed.
+enum Looked {
+    /// It was collected.
+    Idle,
+    /// It is there, and not idle for long enough.
+    Busy,
+    /// It is in the stream no more. Then it does not matter who has it, and for how long: nobody needs it any more.
+    Deleted,
+}
+
+impl Inner {
+    fn collect_idle(&self, id: Id, idle: bool, blocks: Blocks<'_>, out: &mut Collector) -> Lookup<Looked> {
+        if idle {
+            return self.collect_one(id, blocks, out).map(|found| found.map_or(Looked::Deleted, |_| Looked::Idle));
+        }
+        // Without a look into the log, for all that is newer than what was deleted last: most of what is not idle.
+        if self.state.length > 0 && id >= self.state.front.id && id > self.state.max_deleted_id {
+            return Lookup::Found(Looked::Busy);
+        }
+        let found = self.collect_one(id, blocks, &mut Collector::default());
+        found.map(|found| found.map_or(Looked::Deleted, |_| Looked::Busy))
+    }
 }
 
 /// Records that entries were taken over, and that others turned out to be deleted.
@@ -243,13 +295,14 @@ impl AutoClaim {
                     break;
                 }
                 looks -= 1;
-                let own = self.from_others && row.consumer == asking.consumer;
-                if own || !is_idle(row, asking.now_ms, self.min_idle) {
+                if self.from_others && row.consumer == asking.consumer {
                     continue;
                 }
-                match found!(inner.collect_one(id, blocks, &mut found)) {
-                    Some(_) => claimed.push((id, row.deliveries.saturating_add(1))),
-                    None => deleted.push(id),
+                let idle = is_idle(row.delivered_ms, asking.now_ms, self.min_idle);
+                match found!(inner.collect_idle(id, idle, blocks, &mut found)) {
+                    Looked::Idle => claimed.push((id, row.deliveries.saturating_add(1))),
+                    Looked::Deleted => deleted.push(id),
+                    Looked::Busy => {}
                 }
             }
             let deliveries: Vec<u32> = claimed.iter().map(|&(_, deliveries)| deliveries).collect();

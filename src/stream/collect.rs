@@ -92,16 +92,17 @@ impl Inner {
         out: &mut Collector,
     ) -> Lookup<()> {
         ordinals.start = ordinals.start.max(self.state.front.ordinal);
-        while !ordinals.is_empty() && out.len() < count {
-            let next = if backwards { ordinals.end - 1 } else { ordinals.start };
-            if self.state.tombstones.contains(next) {
-                if backwards {
-                    ordinals.end -= 1;
-                } else {
-                    ordinals.start += 1;
-                }
-                continue;
+        while out.len() < count {
+            let tombstones = &self.state.tombstones;
+            if backwards {
+                ordinals.end = tombstones.last_live(ordinals.end).map_or(0, |last| last + 1);
+            } else {
+                ordinals.start = tombstones.first_live(ordinals.start);
             }
+            if ordinals.is_empty() {
+                break;
+            }
+            let next = if backwards { ordinals.end - 1 } else { ordinals.start };
             let page = match self.state.log.page(next, blocks) {
                 Lookup::Found(page) => page,
                 Lookup::Load(segment, at) => return Lookup::Load(segment, at),

@@ -9,7 +9,7 @@ use super::collect::Collector;
 use super::core::{Ids, Inner, Plan, check_name, found};
 use super::read::{Block, Place};
 use super::{Claim, Group, Messages};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::id::Id;
 use crate::options::Durability;
 use crate::state::Change;
@@ -104,7 +104,7 @@ impl Consumer {
     }
 
     /// Plans for this consumer: calls `plan` with the numbers of its group and itself and the changes so far, which
-    /// create it if need be. What `plan` adds is recorded; if there is nothing, the consumer was seen.
+    /// create it if need be. What `plan` adds is recorded; whatever it is, the consumer was seen.
     pub(super) fn change<T>(
         &self,
         mut plan: impl FnMut(&mut Inner, Asking, crate::log::stream_log::Blocks<'_>, &mut Vec<Change>) -> Result<Plan<T>>,
@@ -116,14 +116,13 @@ impl Consumer {
             let state = inner.state.groups.get_mut(&group).expect("the group was looked up under this lock");
             state.stamp = self.group.stream().core().sessions.load(Ordering::Relaxed);
             let consumer = state.consumer_or_created(group, &self.name, now_ms, &mut changes);
-            match plan(inner, Asking { group, consumer, now_ms }, blocks, &mut changes)? {
-                Plan::Nothing(value) if changes.is_empty() => {
-                    inner.state.touch(group, consumer, now_ms);
-                    Ok(Plan::Nothing(value))
-                }
-                Plan::Nothing(value) => Ok(Plan::Write { ids: Ids::None, changes, value }),
-                other => Ok(other),
-            }
+            let planned = plan(inner, Asking { group, consumer, now_ms }, blocks, &mut changes)?;
+            // Not every change says that it was asked for: acknowledging what was deleted does not.
+            inner.state.touch(group, consumer, now_ms);
+            Ok(match planned {
+                Plan::Nothing(value) if !changes.is_empty() => Plan::Write { ids: Ids::None, changes, value },
+                other => other,
+            })
         })
     }
 }
@@ -210,6 +209,9 @@ impl ReadNew {
         let found = consumer.change(|inner, asking, blocks, changes| {
             *news = inner.news;
             let Asking { group, consumer, now_ms } = asking;
+            if !place.is_in(group) {
+                return Err(Error::no_such_group(&inner.state.name, self.consumer.group.name()));
+            }
             let mut found = Collector::default();
             let state = &inner.state.groups[&group];
             let (mut cursor, mut entries_read) = (state.cursor, state.entries_read);
@@ -280,6 +282,10 @@ impl Fetch {
         // Idle entries come without an event: whoever waits for them looks again as often as they could.
         let retry = self.claim_idle.map(|idle| idle.clamp(Duration::from_millis(10), Duration::from_secs(1)));
         self.read.wait(retry, |consumer| {
+            // Nothing is asked for: what is pending stays for a fetch that does.
+            if self.read.count == 0 {
+                return Ok(None);
+            }
             if let Some(messages) = consumer.own(self.read.count)? {
                 return Ok(Some(messages));
             }

@@ -8,10 +8,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::task::Waker;
+use std::time::Duration;
 
 use super::waiting::Waiting;
+use super::work::Work;
 use crate::clock::{Clock, millis};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Id;
@@ -46,10 +48,15 @@ pub(crate) struct Core {
     /// Counts the consumers' handles: see [`Pending::stamp`](crate::state::Pending).
     pub(crate) sessions: AtomicU32,
     pub(crate) work: Work,
+    /// The shortest interval that anybody's durability was, in milliseconds; `u64::MAX` if nobody's was one.
+    sync_interval_ms: AtomicU64,
+    /// For the thread that syncs: a checkpoint under way must not stretch the interval.
+    pub(crate) sync_work: Work,
     /// Also the turn to write a checkpoint.
     pub(crate) tables: Mutex<Tables>,
-    /// What the journal had appended when the last checkpoint began.
-    pub(crate) checkpointed_bytes: AtomicU64,
+    /// What the journal had appended when the last checkpoint began, and when the last one that is done did.
+    pub(crate) checkpoint_begun: AtomicU64,
+    pub(crate) checkpoint_done: AtomicU64,
     /// Breaks the order of the checkpoint, for tests that must notice.
     #[cfg(any(test, feature = "simulation"))]
     pub(crate) sabotage: AtomicBool,
@@ -150,51 +157,6 @@ macro_rules! found {
 }
 pub(crate) use found;
 
-/// What wakes the background threads.
-#[derive(Debug, Default)]
-pub(crate) struct Work {
-    wanted: Mutex<Wanted>,
-    bell: Condvar,
-}
-
-/// What the background is asked to do.
-#[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Wanted {
-    pub(crate) flush: bool,
-    pub(crate) checkpoint: bool,
-    pub(crate) trim: bool,
-    pub(crate) spare: bool,
-    pub(crate) stop: bool,
-}
-
-impl Work {
-    pub(crate) fn want(&self, what: impl FnOnce(&mut Wanted)) {
-        what(&mut self.wanted.lock().unwrap_or_else(PoisonError::into_inner));
-        self.bell.notify_all();
-    }
-
-    /// Waits until something is wanted or `timeout` has passed, and takes what is wanted.
-    pub(crate) fn take(&self, timeout: std::time::Duration) -> Wanted {
-        let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
-        let idle =
-            |wanted: &mut Wanted| !(wanted.flush || wanted.checkpoint || wanted.trim || wanted.spare || wanted.stop);
-        let (mut wanted, _) =
-            self.bell.wait_timeout_while(wanted, timeout, idle).unwrap_or_else(PoisonError::into_inner);
-        let stop = wanted.stop;
-        std::mem::replace(&mut *wanted, Wanted { stop, ..Wanted::default() })
-    }
-
-    /// Waits until it is time to stop or `timeout` has passed; returns whether it is.
-    pub(crate) fn stopped_within(&self, timeout: std::time::Duration) -> bool {
-        let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
-        let (wanted, _) = self
-            .bell
-            .wait_timeout_while(wanted, timeout, |wanted| !wanted.stop)
-            .unwrap_or_else(PoisonError::into_inner);
-        wanted.stop
-    }
-}
-
 impl StreamCell {
     pub(crate) fn new(directory: Identity, state: StreamState) -> StreamCell {
         let owner =
@@ -285,8 +247,11 @@ impl Core {
             closed: AtomicBool::new(false),
             sessions: AtomicU32::new(0),
             work: Work::default(),
+            sync_interval_ms: AtomicU64::new(u64::MAX),
+            sync_work: Work::default(),
             tables: Mutex::new(tables),
-            checkpointed_bytes: AtomicU64::new(0),
+            checkpoint_begun: AtomicU64::new(0),
+            checkpoint_done: AtomicU64::new(0),
             #[cfg(any(test, feature = "simulation"))]
             sabotage: AtomicBool::new(false),
         }
@@ -362,6 +327,9 @@ impl Core {
         mut plan: impl FnMut(&mut Inner, Blocks<'_>) -> Result<Plan<T>>,
     ) -> Result<(T, Lsn)> {
         let synced = level == Durability::Always;
+        if let Durability::Interval(interval) = level {
+            self.sync_within(interval);
+        }
         let mut held = Vec::new();
         loop {
             let gate = self.gate();
@@ -375,7 +343,7 @@ impl Core {
                 Plan::Nothing(value) => return Ok((value, self.journal.last_lsn())),
                 Plan::Load(segment, at) => {
                     drop((stream, gate));
-                    held.push(self.load(&segment, at)?);
+                    held.push(self.load(cell, &segment, at)?);
                     continue;
                 }
             };
@@ -435,6 +403,21 @@ impl Core {
         self.sync_to(self.journal.last_lsn())
     }
 
+    /// Has the background sync this often, or more often if it was asked to.
+    pub(crate) fn sync_within(&self, interval: Duration) {
+        let ms = millis(interval);
+        if ms < self.sync_interval_ms.load(Ordering::Relaxed) {
+            self.sync_interval_ms.fetch_min(ms, Ordering::Relaxed);
+            self.sync_work.want(Work::INTERVAL);
+        }
+    }
+
+    /// How often the background is to sync, if it is.
+    pub(crate) fn sync_interval(&self) -> Option<Duration> {
+        let ms = self.sync_interval_ms.load(Ordering::Relaxed);
+        (ms < u64::MAX).then(|| Duration::from_millis(ms.max(1)))
+    }
+
     fn publish(&self, synced: Lsn) {
         let listed = std::mem::take(&mut *self.unpublished.lock().unwrap_or_else(PoisonError::into_inner));
         for cell in listed {
@@ -471,21 +454,20 @@ impl Core {
                 Lookup::Found(value) => return Ok(value),
                 Lookup::Load(segment, at) => {
                     drop(stream);
-                    held.push(self.load(&segment, at)?);
+                    held.push(self.load(cell, &segment, at)?);
                 }
             }
         }
     }
 
-    fn load(&self, segment: &Segment, at: At) -> Result<Arc<Block>> {
-        segment.load(at, &self.files, &self.cache)
+    fn load(&self, cell: &StreamCell, segment: &Segment, at: At) -> Result<Arc<Block>> {
+        segment.load(at, &self.files, &self.cache).map_err(|error| error.in_stream(&cell.name))
     }
 
     /// Goes on in a new journal file.
     fn rotate(&self, record_bytes: u64) -> Result<()> {
         let _alone = self.gate.write().unwrap_or_else(PoisonError::into_inner);
         let catalog = self.catalog();
-        self.work.want(|wanted| wanted.spare = true);
         self.journal.rotate(record_bytes, |first_lsn| {
             let streams = catalog.streams.values().map(|cell| StreamSnapshot::of(&cell.lock().state, first_lsn - 1));
             Snapshot { next_stream: catalog.next_stream, streams: streams.collect() }.encode()
@@ -505,15 +487,18 @@ impl Core {
 
     /// Sees to it that memory and journal stay within their bounds: asks the background for help, or helps.
     fn keep_within_bounds(&self, cell: &Arc<StreamCell>, tail_bytes: usize) -> Result<()> {
-        let journal_bytes = self.journal.appended_bytes() - self.checkpointed_bytes.load(Ordering::Relaxed);
-        if journal_bytes > self.options.checkpoint_bytes {
-            self.work.want(|wanted| wanted.checkpoint = true);
-            if journal_bytes > self.options.journal_bytes_max {
-                self.checkpoint()?;
-            }
+        if self.journal.wants_spare() {
+            self.work.want(Work::SPARE);
+        }
+        let appended = self.journal.appended_bytes();
+        if appended - self.checkpoint_begun.load(Ordering::Relaxed) > self.options.checkpoint_bytes {
+            self.work.want(Work::CHECKPOINT);
+        }
+        if appended - self.checkpoint_done.load(Ordering::Relaxed) > self.options.journal_bytes_max {
+            self.checkpoint()?;
         }
         if tail_bytes > self.options.tail_bytes / 2 {
-            self.work.want(|wanted| wanted.flush = true);
+            self.work.want(Work::FLUSH);
             if tail_bytes > self.options.tail_bytes {
                 return self.flush(cell);
             }
@@ -540,7 +525,7 @@ impl Core {
             .map_err(|error| self.journal.fail(error.in_stream(&cell.name)))?;
         if written.len() > 1 {
             // A segment is full: retention may drop others.
-            self.work.want(|wanted| wanted.trim = true);
+            self.work.want(Work::TRIM);
         }
         let mut stream = cell.lock();
         stream.state.log.end_flush(written);
@@ -621,7 +606,7 @@ impl Core {
             catalog.deleted.push(Arc::clone(&cell));
             drop((catalog, gate));
             waiting.into_iter().for_each(Waker::wake);
-            self.work.want(|wanted| wanted.checkpoint = true);
+            self.work.want(Work::CHECKPOINT);
             break Some(lsn);
         };
         if level == Durability::Always {

@@ -18,6 +18,7 @@ mod range;
 mod read;
 mod trim;
 mod waiting;
+pub(crate) mod work;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -140,7 +141,7 @@ impl Stream {
                 Plan::change(Change::SetRetention(retention), ())
             })
         })?;
-        self.core().work.want(|wanted| wanted.trim = true);
+        self.core().work.want(work::Work::TRIM);
         Ok(())
     }
 
@@ -184,6 +185,15 @@ impl Stream {
             Durability::Always => self.core().sync(),
             Durability::Interval(_) | Durability::Os => Ok(()),
         }
+    }
+}
+
+/// For tests.
+#[cfg(any(test, feature = "simulation"))]
+impl Stream {
+    /// How many calls wait for this stream's entries, in groups and without.
+    pub fn waiting(&self) -> usize {
+        self.found().map_or(0, |cell| cell.lock().waiting.len())
     }
 }
 

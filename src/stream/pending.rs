@@ -113,9 +113,9 @@ impl PendingRange {
     /// [`NoSuchGroup`](crate::ErrorKind::NoSuchGroup).
     pub fn read(self) -> Result<Vec<PendingEntry>> {
         let now_ms = self.group.stream().core().clock.now_ms();
-        let Some((first, last)) = self.bounds else { return Ok(Vec::new()) };
-        let bounds = (Bound::Included(first), Bound::Included(last));
         self.group.read(|_, group| {
+            let Some((first, last)) = self.bounds else { return Ok(Vec::new()) };
+            let bounds = (Bound::Included(first), Bound::Included(last));
             let mut entries = Vec::new();
             let mut take = |id: Id| {
                 let row = &group.pending[&id];

@@ -4,6 +4,7 @@ use super::NO_BODIES;
 use super::Stream;
 use super::collect::Collector;
 use super::core::{Core, Plan, StreamCell, found};
+use super::work::Work;
 use crate::clock::millis;
 use crate::error::Result;
 use crate::id::Id;
@@ -66,7 +67,7 @@ impl Core {
             Ok(Plan::Write { ids: super::core::Ids::None, changes: change.into_iter().collect(), value })
         })?;
         if dropped {
-            self.work.want(|wanted| wanted.checkpoint = true);
+            self.work.want(Work::CHECKPOINT);
         }
         Ok(removed)
     }
@@ -128,8 +129,10 @@ impl StreamState {
             By::All => view.next_ordinal(),
         };
         if trim.only_acknowledged {
-            let Some(keep) = self.acknowledged_before() else { return Ok(None) };
-            target = target.min(view.ordinal_of(keep)?);
+            let Some(done_to) = self.acknowledged_to() else { return Ok(None) };
+            if let Some(keep) = done_to.next() {
+                target = target.min(view.ordinal_of(keep)?);
+            }
         }
         if target <= start {
             return Ok(None);
@@ -138,18 +141,18 @@ impl StreamState {
         if removed == 0 {
             return Ok(None);
         }
-        let mut last = target - 1;
-        while self.tombstones.contains(last) {
-            last -= 1;
-        }
-        let last = view.id(last)?;
+        let last = view.id(self.tombstones.last_live(target).unwrap_or(start))?;
         Ok(Some(Change::Trim { front: view.front(self.tombstones.first_live(target))?, last, removed }))
     }
 
     /// Where the stream begins once the entries with these ordinals, sorted, are gone.
     pub(crate) fn front_without(&self, dead: &[u64], blocks: Blocks<'_>) -> Lookup<Front> {
         let mut ordinal = self.front.ordinal;
-        while dead.binary_search(&ordinal).is_ok() || self.tombstones.contains(ordinal) {
+        loop {
+            ordinal = self.tombstones.first_live(ordinal);
+            if dead.binary_search(&ordinal).is_err() {
+                break;
+            }
             ordinal += 1;
         }
         into_lookup(View { state: self, added: None, blocks }.front(ordinal))

@@ -1,0 +1,654 @@
+//! What streams, groups and consumers do, in as few words as possible: maps of entries and of what is pending. Written from the
+//! rules of Redis Streams, and believed because it is small.
+//!
+//! Knows nothing of logs, segments, journals, threads or durability: an operation happens or does not, and what happened stays.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{Bound, RangeBounds};
+
+use streamlog::{ErrorKind, Id, IdSpec, StartAt};
+
+/// Names and values, in order.
+pub(crate) type Fields = Vec<(Vec<u8>, Vec<u8>)>;
+pub(crate) type Bounds = (Bound<Id>, Bound<Id>);
+
+/// One call, with all it is given.
+#[derive(Debug, Clone)]
+pub(crate) enum Operation {
+    /// The clock now shows this: it may have gone back.
+    SetClock(u64),
+    ApplyRetention,
+    On(String, OnStream),
+    /// On the group of a stream.
+    In([String; 2], InGroup),
+    /// By the consumer of a group of a stream.
+    By([String; 3], ByConsumer),
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum OnStream {
+    Create,
+    DeleteStream,
+    Add { id: IdSpec, fields: Fields, trim: Option<Trim> },
+    AddBatch { entries: Vec<(IdSpec, Fields)>, trim: Option<Trim> },
+    Delete(Vec<Id>),
+    Trim(Trim),
+    SetRetention(Retention),
+    Range { bounds: Bounds, backwards: bool, count: Option<usize> },
+    Read { after: StartAt, count: Option<usize> },
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum InGroup {
+    Create { start: StartAt, entries_read: Option<u64> },
+    Ensure { start: StartAt },
+    Destroy,
+    SetCursor(StartAt),
+    CreateConsumer(String),
+    DeleteConsumer(String),
+    Ack(Vec<Id>),
+    PendingRange { bounds: Bounds, idle_ms: u64, consumer: Option<String>, count: Option<usize> },
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum ByConsumer {
+    ReadNew {
+        count: usize,
+        no_ack: bool,
+    },
+    History {
+        after: Id,
+        count: Option<usize>,
+    },
+    /// By the consumer's one handle, which is made when it first fetches.
+    Fetch {
+        count: usize,
+        claim_idle_ms: Option<u64>,
+    },
+    Claim {
+        ids: Vec<Id>,
+        min_idle_ms: u64,
+        how: HowToClaim,
+    },
+    AutoClaim {
+        min_idle_ms: u64,
+        start: Id,
+        count: usize,
+    },
+}
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct HowToClaim {
+    pub(crate) force: bool,
+    pub(crate) idle_ms: Option<u64>,
+    pub(crate) deliveries: Option<u32>,
+    pub(crate) just_ids: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Trim {
+    pub(crate) limit: Limit,
+    pub(crate) only_acknowledged: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Limit {
+    Len(u64),
+    MinId(Id),
+    AgeMs(u64),
+    None,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(crate) struct Retention {
+    pub(crate) max_len: Option<u64>,
+    pub(crate) max_age_ms: Option<u64>,
+    pub(crate) acknowledged: bool,
+    pub(crate) only_acknowledged: bool,
+}
+
+/// What a call returns.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Outcome {
+    Done,
+    Error(ErrorKind),
+    Flag(bool),
+    Count(u64),
+    Ids(Vec<Id>),
+    Entries(Vec<(Id, Fields)>),
+    Messages(Delivered),
+    AutoClaimed(Delivered, Id),
+    /// ID, consumer, idle time in milliseconds, deliveries.
+    Pending(Vec<(Id, String, u64, u32)>),
+}
+
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Delivered {
+    /// ID, deliveries, fields.
+    pub(crate) messages: Vec<(Id, u32, Fields)>,
+    /// What was pending, and has no entry any more.
+    pub(crate) deleted: Vec<Id>,
+}
+
+/// A broker.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Model {
+    pub(crate) now_ms: u64,
+    pub(crate) streams: BTreeMap<String, Stream>,
+    workers: BTreeMap<[String; 3], Worker>,
+    /// Counts deliveries and handles made: tells which came first.
+    moment: u64,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Stream {
+    pub(crate) entries: BTreeMap<Id, Fields>,
+    pub(crate) last_id: Id,
+    pub(crate) entries_added: u64,
+    pub(crate) max_deleted_id: Id,
+    pub(crate) trimmed_to: Id,
+    pub(crate) retention: Retention,
+    pub(crate) groups: BTreeMap<String, Group>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Group {
+    pub(crate) cursor: Id,
+    pub(crate) entries_read: Option<u64>,
+    pub(crate) pending: BTreeMap<Id, Pending>,
+    pub(crate) consumers: BTreeMap<String, Consumer>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Pending {
+    pub(crate) consumer: String,
+    pub(crate) delivered_ms: u64,
+    pub(crate) deliveries: u32,
+    /// When it was last delivered, counted in moments.
+    moment: u64,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Consumer {
+    pub(crate) seen_ms: u64,
+    pub(crate) active_ms: Option<u64>,
+    /// Earlier times it was seen, of which a crash may leave one: those since one was last recorded.
+    pub(crate) seen_before_ms: Vec<u64>,
+}
+
+/// A handle that fetches.
+#[derive(Debug, Clone)]
+struct Worker {
+    made: u64,
+    /// What was pending before it was made was delivered again up to here; `None` once all of it was.
+    own: Option<Id>,
+    /// Where it goes on looking for what is idle with others.
+    others: Id,
+}
+
+type Attempt = Result<Outcome, ErrorKind>;
+
+impl Model {
+    /// An empty broker at this time.
+    pub(crate) fn at(now_ms: u64) -> Model {
+        Model { now_ms, ..Model::default() }
+    }
+
+    pub(crate) fn apply(&mut self, operation: &Operation) -> Outcome {
+        let attempt = match operation {
+            Operation::SetClock(now_ms) => {
+                self.now_ms = *now_ms;
+                Ok(Outcome::Done)
+            }
+            Operation::ApplyRetention => {
+                let now_ms = self.now_ms;
+                self.streams.values_mut().for_each(|stream| stream.apply_retention(now_ms));
+                Ok(Outcome::Done)
+            }
+            Operation::On(stream, operation) => self.on_stream(stream, operation),
+            Operation::In(names, operation) => self.in_group(names, operation),
+            Operation::By(names, operation) => self.by_consumer(names, operation),
+        };
+        attempt.unwrap_or_else(Outcome::Error)
+    }
+
+    /// The handles are gone: the broker was closed, or crashed.
+    pub(crate) fn forget_handles(&mut self) {
+        self.workers.clear();
+    }
+
+    /// What a checkpoint wrote no crash can forget.
+    pub(crate) fn checkpointed(&mut self) {
+        self.consumers().for_each(|(_, consumer)| consumer.seen_before_ms.clear());
+    }
+
+    /// Every consumer, with the names of its stream, its group and itself.
+    pub(crate) fn consumers(&mut self) -> impl Iterator<Item = ([&String; 3], &mut Consumer)> {
+        self.streams.iter_mut().flat_map(|(stream, state)| {
+            state.groups.iter_mut().flat_map(move |(group, state)| {
+                state.consumers.iter_mut().map(move |(name, consumer)| ([stream, group, name], consumer))
+            })
+        })
+    }
+
+    fn stream(&mut self, name: &str) -> Result<&mut Stream, ErrorKind> {
+        self.streams.get_mut(name).ok_or(ErrorKind::NoSuchStream)
+    }
+
+    fn on_stream(&mut self, name: &str, operation: &OnStream) -> Attempt {
+        let now_ms = self.now_ms;
+        Ok(match operation {
+            OnStream::Create => {
+                let created = !self.streams.contains_key(name);
+                self.streams.entry(name.to_owned()).or_default();
+                Outcome::Flag(created)
+            }
+            OnStream::DeleteStream => Outcome::Flag(self.streams.remove(name).is_some()),
+            OnStream::Add { id, fields, trim } => {
+                Outcome::Ids(self.add(name, std::slice::from_ref(&(*id, fields.clone())), *trim)?)
+            }
+            OnStream::AddBatch { entries, trim } => Outcome::Ids(self.add(name, entries, *trim)?),
+            OnStream::Delete(ids) => Outcome::Count(self.stream(name)?.delete(ids)),
+            OnStream::Trim(trim) => Outcome::Count(self.stream(name)?.trim(*trim, now_ms)),
+            OnStream::SetRetention(retention) => {
+                self.streams.entry(name.to_owned()).or_default().retention = *retention;
+                Outcome::Done
+            }
+            OnStream::Range { bounds, backwards, count } => {
+                let mut found = self.entries(name, *bounds);
+                if *backwards {
+                    found.reverse();
+                }
+                found.truncate(count.unwrap_or(usize::MAX));
+                Outcome::Entries(found)
+            }
+            OnStream::Read { after, count } => {
+                let after = self.streams.get(name).map_or(Id::MIN, |stream| stream.resolve(*after));
+                let mut found = self.entries(name, (Bound::Excluded(after), Bound::Unbounded));
+                found.truncate(count.unwrap_or(usize::MAX));
+                Outcome::Entries(found)
+            }
+        })
+    }
+
+    fn entries(&self, name: &str, bounds: Bounds) -> Vec<(Id, Fields)> {
+        let entries = self.streams.get(name).into_iter().flat_map(|stream| &stream.entries);
+        entries.filter(|(id, _)| bounds.contains(id)).map(|(id, fields)| (*id, fields.clone())).collect()
+    }
+
+    /// Adds all or none; an error leaves everything as it was, and creates no stream.
+    fn add(&mut self, name: &str, entries: &[(IdSpec, Fields)], trim: Option<Trim>) -> Result<Vec<Id>, ErrorKind> {
+        if entries.is_empty() {
+            return Ok(Vec::new());
+        }
+        if entries.iter().any(|(id, _)| *id == IdSpec::Exact(Id::MIN)) {
+            return Err(ErrorKind::InvalidId);
+        }
+        let mut stream = self.streams.get(name).cloned().unwrap_or_default();
+        let mut ids = Vec::new();
+        for (id, fields) in entries {
+            let id = next_id(*id, stream.last_id, self.now_ms)?;
+            stream.entries.insert(id, fields.clone());
+            stream.entries_added += 1;
+            stream.last_id = id;
+            ids.push(id);
+        }
+        if let Some(trim) = trim {
+            stream.trim(trim, self.now_ms);
+        }
+        self.streams.insert(name.to_owned(), stream);
+        Ok(ids)
+    }
+
+    fn group(&mut self, [stream, group]: [&String; 2]) -> Result<&mut Group, ErrorKind> {
+        let stream = self.streams.get_mut(stream).ok_or(ErrorKind::NoSuchGroup)?;
+        stream.groups.get_mut(group).ok_or(ErrorKind::NoSuchGroup)
+    }
+
+    /// Creates a group if there is none; returns whether there was none.
+    fn make_group(&mut self, [stream, group]: &[String; 2], start: StartAt, entries_read: Option<u64>) -> bool {
+        let stream = self.streams.entry(stream.clone()).or_default();
+        let cursor = stream.resolve(start);
+        let entries_read = entries_read.map(|read| read.min(stream.entries_added));
+        let created = !stream.groups.contains_key(group);
+        stream.groups.entry(group.clone()).or_insert(Group { cursor, entries_read, ..Group::default() });
+        created
+    }
+
+    fn in_group(&mut self, names: &[String; 2], operation: &InGroup) -> Attempt {
+        let now_ms = self.now_ms;
+        Ok(match operation {
+            InGroup::Create { start, entries_read } => match self.make_group(names, *start, *entries_read) {
+                true => Outcome::Done,
+                false => Outcome::Error(ErrorKind::GroupExists),
+            },
+            InGroup::Ensure { start } => {
+                self.make_group(names, *start, None);
+                Outcome::Done
+            }
+            InGroup::Destroy => {
+                let stream = self.streams.get_mut(&names[0]);
+                Outcome::Flag(stream.is_some_and(|stream| stream.groups.remove(&names[1]).is_some()))
+            }
+            InGroup::SetCursor(to) => {
+                let cursor = self.stream(&names[0]).map_err(|_| ErrorKind::NoSuchGroup)?.resolve(*to);
+                let group = self.group(names.each_ref())?;
+                (group.cursor, group.entries_read) = (cursor, None);
+                Outcome::Done
+            }
+            InGroup::CreateConsumer(name) => {
+                let group = self.group(names.each_ref())?;
+                let created = !group.consumers.contains_key(name);
+                group.consumers.entry(name.clone()).or_insert(Consumer { seen_ms: now_ms, ..Consumer::default() });
+                Outcome::Flag(created)
+            }
+            InGroup::DeleteConsumer(name) => {
+                let group = self.group(names.each_ref())?;
+                let before = group.pending.len();
+                group.pending.retain(|_, row| row.consumer != *name);
+                group.consumers.remove(name);
+                Outcome::Count((before - group.pending.len()) as u64)
+            }
+            InGroup::Ack(ids) => {
+                let group = self.group(names.each_ref())?;
+                Outcome::Count(ids.iter().filter(|id| group.pending.remove(id).is_some()).count() as u64)
+            }
+            InGroup::PendingRange { bounds, idle_ms, consumer, count } => {
+                let rows = self.group(names.each_ref())?.pending.iter();
+                let rows = rows.filter(|(id, row)| {
+                    bounds.contains(id)
+                        && row.idle_ms(now_ms) >= *idle_ms
+                        && consumer.as_ref().is_none_or(|name| row.consumer == *name)
+                });
+                let row = |(id, row): (&Id, &Pending)| (*id, row.consumer.clone(), row.idle_ms(now_ms), row.deliveries);
+                Outcome::Pending(rows.map(row).take(count.unwrap_or(usize::MAX)).collect())
+            }
+        })
+    }
+
+    fn by_consumer(&mut self, names: &[String; 3], operation: &ByConsumer) -> Attempt {
+        if let ByConsumer::AutoClaim { count: 0, .. } = operation {
+            return Err(ErrorKind::InvalidArgument);
+        }
+        let [stream, group, consumer] = names;
+        self.group([stream, group])?;
+        self.moment += 1;
+        let worker = self.workers.get(names).cloned();
+        let mut worker = worker.unwrap_or(Worker { made: self.moment, own: Some(Id::MIN), others: Id::MIN });
+        self.moment += 1;
+        let stream = self.streams.get_mut(stream).expect("it has the group");
+        let mut group = stream.groups.remove(group).expect("it was just found");
+        let mut asking =
+            Asking { stream, group: &mut group, consumer, now_ms: self.now_ms, moment: self.moment, got: false };
+        asking.seen();
+        let outcome = match operation {
+            ByConsumer::ReadNew { count, no_ack } => Outcome::Messages(asking.read_new(*count, *no_ack)),
+            ByConsumer::History { after, count } => Outcome::Messages(asking.history(*after, *count)),
+            ByConsumer::Fetch { count, claim_idle_ms } => {
+                let delivered = asking.fetch(&mut worker, *count, *claim_idle_ms);
+                self.workers.insert(names.clone(), worker);
+                Outcome::Messages(delivered)
+            }
+            ByConsumer::Claim { ids, min_idle_ms, how } => {
+                let claimed = asking.claim(ids, *min_idle_ms, how);
+                match how.just_ids {
+                    true => Outcome::Ids(claimed.messages.into_iter().map(|(id, ..)| id).collect()),
+                    false => Outcome::Messages(claimed),
+                }
+            }
+            ByConsumer::AutoClaim { min_idle_ms, start, count } => {
+                let (claimed, next) = asking.auto_claim(*min_idle_ms, *start, *count, false);
+                Outcome::AutoClaimed(claimed, next)
+            }
+        };
+        if asking.got {
+            let consumer = group.consumers.get_mut(consumer).expect("asking created it");
+            consumer.active_ms = Some(self.now_ms);
+            consumer.seen_before_ms.clear();
+        }
+        stream.groups.insert(names[1].clone(), group);
+        Ok(outcome)
+    }
+}
+
+fn next_id(spec: IdSpec, last: Id, now_ms: u64) -> Result<Id, ErrorKind> {
+    let id = match (spec, last.next()) {
+        (_, None) => return Err(ErrorKind::IdsExhausted),
+        (IdSpec::Auto, Some(next)) => next.max(Id::new(now_ms, 0)),
+        (IdSpec::AutoSeq(ms), _) if ms == last.ms => Id::new(ms, last.seq.checked_add(1).ok_or(ErrorKind::IdTooSmall)?),
+        (IdSpec::AutoSeq(ms), _) => Id::new(ms, 0),
+        (IdSpec::Exact(id), _) => id,
+    };
+    if id > last { Ok(id) } else { Err(ErrorKind::IdTooSmall) }
+}
+
+impl Stream {
+    fn resolve(&self, start: StartAt) -> Id {
+        match start {
+            StartAt::Start => Id::MIN,
+            StartAt::End => self.last_id,
+            StartAt::After(id) => id,
+        }
+    }
+
+    pub(crate) fn first_id(&self) -> Option<Id> {
+        self.entries.keys().next().copied()
+    }
+
+    fn delete(&mut self, ids: &[Id]) -> u64 {
+        let deleted: Vec<_> = ids.iter().filter(|id| self.entries.remove(id).is_some()).collect();
+        self.max_deleted_id = deleted.iter().map(|id| **id).fold(self.max_deleted_id, Id::max);
+        deleted.len() as u64
+    }
+
+    fn trim(&mut self, trim: Trim, now_ms: u64) -> u64 {
+        let keep = match trim.limit {
+            Limit::Len(max) => usize::try_from(max).unwrap(),
+            Limit::MinId(min) => self.entries.range(min..).count(),
+            Limit::AgeMs(age) => self.entries.range(Id::new(now_ms.saturating_sub(age), 0)..).count(),
+            Limit::None => 0,
+        };
+        let mut doomed: Vec<Id> = self.entries.keys().rev().skip(keep).copied().collect();
+        if trim.only_acknowledged {
+            let done = |group: &Group, id| id <= group.cursor && group.pending.keys().all(|&pending| id < pending);
+            doomed.retain(|&id| !self.groups.is_empty() && self.groups.values().all(|group| done(group, id)));
+        }
+        for id in &doomed {
+            self.entries.remove(id);
+            self.trimmed_to = self.trimmed_to.max(*id);
+        }
+        doomed.len() as u64
+    }
+
+    fn apply_retention(&mut self, now_ms: u64) {
+        let Retention { max_len, max_age_ms, acknowledged, only_acknowledged } = self.retention;
+        for limit in [max_len.map(Limit::Len), max_age_ms.map(Limit::AgeMs)].into_iter().flatten() {
+            self.trim(Trim { limit, only_acknowledged }, now_ms);
+        }
+        if acknowledged {
+            self.trim(Trim { limit: Limit::None, only_acknowledged: true }, now_ms);
+        }
+    }
+
+    /// Whether an entry from `id` on may have been deleted from the middle.
+    fn tombstone_from(&self, id: Id) -> bool {
+        self.max_deleted_id != Id::MIN && id <= self.max_deleted_id
+    }
+
+    /// How many entries there ever were up to `id`, as far as can be told without having counted.
+    fn estimate(&self, id: Id) -> Option<u64> {
+        let first = self.first_id()?;
+        if (id != Id::MIN && id < self.max_deleted_id) || id > self.last_id {
+            return None;
+        }
+        let before_first = self.entries_added - self.entries.len() as u64;
+        match id {
+            id if id == self.last_id => Some(self.entries_added),
+            _ if self.tombstone_from(first) => None,
+            id if id < first => Some(before_first),
+            id if id == first => Some(before_first + 1),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn lag(&self, group: &Group) -> Option<u64> {
+        let Some(first) = self.first_id() else { return Some(0) };
+        if group.cursor < first && self.max_deleted_id < first {
+            return Some(self.entries.len() as u64);
+        }
+        let counted = group.entries_read.filter(|_| !self.tombstone_from(group.cursor));
+        let read = counted.or_else(|| self.estimate(group.cursor))?;
+        Some(self.entries_added.saturating_sub(read))
+    }
+
+    fn entries_read_after(&self, group: &Group, id: Id) -> Option<u64> {
+        let counts = self.first_id().is_some_and(|first| group.cursor >= first) && !self.tombstone_from(group.cursor);
+        group.entries_read.filter(|_| counts).map(|read| read + 1).or_else(|| self.estimate(id))
+    }
+}
+
+impl Pending {
+    fn idle_ms(&self, now_ms: u64) -> u64 {
+        now_ms.saturating_sub(self.delivered_ms)
+    }
+}
+
+/// A consumer at work, its group taken out of its stream.
+struct Asking<'a> {
+    stream: &'a Stream,
+    group: &'a mut Group,
+    consumer: &'a String,
+    now_ms: u64,
+    moment: u64,
+    /// Whether it got anything that counts as activity.
+    got: bool,
+}
+
+impl Asking<'_> {
+    /// It asked: it exists from now on.
+    fn seen(&mut self) {
+        match self.group.consumers.get_mut(self.consumer) {
+            Some(consumer) => {
+                consumer.seen_before_ms.push(consumer.seen_ms);
+                consumer.seen_ms = self.now_ms;
+            }
+            None => {
+                let created = Consumer { seen_ms: self.now_ms, ..Consumer::default() };
+                self.group.consumers.insert(self.consumer.clone(), created);
+            }
+        }
+    }
+
+    /// Makes an entry pending with the consumer, whoever had it.
+    fn deliver(&mut self, id: Id, delivered_ms: u64, deliveries: u32, out: &mut Delivered) {
+        let row = Pending { consumer: self.consumer.clone(), delivered_ms, deliveries, moment: self.moment };
+        self.group.pending.insert(id, row);
+        out.messages.push((id, deliveries, self.stream.entries[&id].clone()));
+        self.got = true;
+    }
+
+    fn read_new(&mut self, count: usize, no_ack: bool) -> Delivered {
+        let mut delivered = Delivered::default();
+        let after = (Bound::Excluded(self.group.cursor), Bound::Unbounded);
+        for (&id, fields) in self.stream.entries.range(after).take(count) {
+            self.group.entries_read = self.stream.entries_read_after(self.group, id);
+            self.group.cursor = id;
+            match no_ack {
+                true => delivered.messages.push((id, 1, fields.clone())),
+                false => self.deliver(id, self.now_ms, 1, &mut delivered),
+            }
+        }
+        delivered
+    }
+
+    /// Its own pending IDs after this one that `wanted` accepts.
+    fn own(&self, after: Id, count: usize, wanted: impl Fn(&Pending) -> bool) -> Vec<Id> {
+        let rows = self.group.pending.range((Bound::Excluded(after), Bound::Unbounded));
+        rows.filter(|(_, row)| row.consumer == *self.consumer && wanted(row)).map(|(id, _)| *id).take(count).collect()
+    }
+
+    /// Delivers entries that are pending with it once more.
+    fn redeliver(&mut self, ids: &[Id]) -> Delivered {
+        let mut delivered = Delivered::default();
+        for id in ids {
+            if self.stream.entries.contains_key(id) {
+                self.deliver(*id, self.now_ms, self.group.pending[id].deliveries + 1, &mut delivered);
+            } else {
+                delivered.deleted.push(*id);
+            }
+        }
+        delivered
+    }
+
+    fn history(&mut self, after: Id, count: Option<usize>) -> Delivered {
+        let ids = self.own(after, count.unwrap_or(usize::MAX), |_| true);
+        self.redeliver(&ids)
+    }
+
+    fn fetch(&mut self, worker: &mut Worker, count: usize, claim_idle_ms: Option<u64>) -> Delivered {
+        while let Some(after) = worker.own.filter(|_| count > 0) {
+            let ids = self.own(after, count, |row| row.moment < worker.made);
+            worker.own = ids.last().copied();
+            let delivered = self.redeliver(&ids);
+            delivered.deleted.iter().for_each(|id| drop(self.group.pending.remove(id)));
+            if !delivered.messages.is_empty() {
+                return delivered;
+            }
+        }
+        if let Some(min_idle_ms) = claim_idle_ms.filter(|_| count > 0) {
+            let (claimed, next) = self.auto_claim(min_idle_ms, worker.others, count, true);
+            worker.others = next;
+            if !claimed.messages.is_empty() {
+                return claimed;
+            }
+        }
+        self.read_new(count, false)
+    }
+
+    /// Takes an entry over, if it is there and has been idle for long enough.
+    fn claim_one(&mut self, id: Id, min_idle_ms: u64, how: &HowToClaim, out: &mut Delivered) -> bool {
+        let row = self.group.pending.get(&id);
+        if !self.stream.entries.contains_key(&id) {
+            if self.group.pending.remove(&id).is_some() {
+                out.deleted.push(id);
+                return true;
+            }
+            return false;
+        }
+        let deliveries = match row {
+            Some(row) if row.idle_ms(self.now_ms) < min_idle_ms => return false,
+            None if !how.force => return false,
+            // Redis makes the row as if it had been delivered, and then claims it.
+            row => row.map_or(1, |row| row.deliveries),
+        };
+        let deliveries = how.deliveries.unwrap_or(if how.just_ids { deliveries } else { deliveries + 1 });
+        self.deliver(id, self.now_ms - how.idle_ms.unwrap_or(0), deliveries, out);
+        true
+    }
+
+    fn claim(&mut self, ids: &[Id], min_idle_ms: u64, how: &HowToClaim) -> Delivered {
+        let mut claimed = Delivered::default();
+        for &id in ids {
+            self.claim_one(id, min_idle_ms, how, &mut claimed);
+        }
+        claimed
+    }
+
+    fn auto_claim(&mut self, min_idle_ms: u64, start: Id, count: usize, from_others: bool) -> (Delivered, Id) {
+        let mut claimed = Delivered::default();
+        let mut left = count;
+        let rows: BTreeSet<Id> = self.group.pending.range(start..).map(|(id, _)| *id).collect();
+        for (looked, &id) in rows.iter().enumerate() {
+            if left == 0 || looked == 10 * count {
+                return (claimed, id);
+            }
+            if from_others && self.group.pending[&id].consumer == *self.consumer {
+                continue;
+            }
+            if self.claim_one(id, min_idle_ms, &HowToClaim::default(), &mut claimed) {
+                left -= 1;
+            }
+        }
+        (claimed, Id::MIN)
+    }
+}

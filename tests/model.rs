@@ -1,0 +1,220 @@
+//! The model test: random operations on a broker and on a model of what they mean, with reopening in between, by closing and by
+//! crashing. Every outcome must be the same, and from time to time all that can be seen.
+//!
+//! `MODEL_CASES` says how many sequences to try with each set of sizes. One that fails is shrunk and printed, with the
+//! `MODEL_SEED` that finds it again.
+#![cfg(feature = "simulation")]
+
+mod common {
+    pub(crate) mod engine;
+    pub(crate) mod generate;
+    pub(crate) mod model;
+}
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+use common::engine::{self, Engine};
+use common::generate::Dice;
+use common::model::{Model, Operation};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngSeed, TestCaseResult, TestError, TestRunner};
+use streamlog::sim::{SimDisk, Survival};
+use streamlog::{Broker, Builder, Durability, ManualClock};
+
+/// How many steps a sequence has at most.
+const STEPS_MAX: usize = 200;
+/// The bytes that one step is made of.
+const STEP_BYTES: usize = 64;
+/// After so many steps, all that can be seen is compared.
+const VIEW_STEPS: usize = 8;
+const START_MS: u64 = 1000;
+
+/// What is done next. What changes no meaning changes nothing that can be seen.
+#[derive(Debug, Clone)]
+enum Step {
+    Do(Operation),
+    Flush,
+    Checkpoint,
+    PrepareJournalFile,
+    Sync,
+    Close,
+    Crash,
+}
+
+fn step(bytes: &[u8], model: &Model) -> Step {
+    let (kind, bytes) = bytes.split_first().expect("a step has bytes");
+    match kind % 32 {
+        31 => Step::Crash,
+        30 => Step::Close,
+        29 => Step::Checkpoint,
+        27 | 28 => Step::Flush,
+        26 if bytes[0] % 2 == 0 => Step::PrepareJournalFile,
+        26 => Step::Sync,
+        _ => Step::Do(Dice::new(bytes, model).operation()),
+    }
+}
+
+/// Where a sequence runs.
+trait Place {
+    fn open(&self, builder: Builder) -> streamlog::Result<Broker>;
+    /// What a crash of the process does to the disk.
+    fn crashed(&self) {}
+}
+
+impl Place for SimDisk {
+    fn open(&self, builder: Builder) -> streamlog::Result<Broker> {
+        builder.open_on(self.storage())
+    }
+
+    fn crashed(&self) {
+        self.restart(Survival::Kill);
+    }
+}
+
+impl Place for tempfile::TempDir {
+    fn open(&self, builder: Builder) -> streamlog::Result<Broker> {
+        builder.open(self.path())
+    }
+}
+
+struct Run<'a> {
+    place: &'a dyn Place,
+    builder: &'a Builder,
+    clock: ManualClock,
+    engine: Option<Engine>,
+    model: Model,
+}
+
+impl<'a> Run<'a> {
+    fn new(place: &'a dyn Place, builder: &'a Builder) -> Run<'a> {
+        Run { place, builder, clock: ManualClock::at(START_MS), engine: None, model: Model::at(START_MS) }
+    }
+
+    fn open(&mut self) -> Result<(), TestCaseError> {
+        let builder = self.builder.clone().clock(self.clock.clone()).background(false);
+        let broker = self.place.open(builder).map_err(failed)?;
+        self.engine = Some(Engine::new(broker, self.clock.clone()));
+        Ok(())
+    }
+
+    /// The broker, to be dropped in one way or another: no handle is left.
+    fn take_broker(&mut self) -> Broker {
+        self.model.forget_handles();
+        let Engine { broker, .. } = self.engine.take().expect("it is open");
+        broker
+    }
+
+    fn compare(&self) -> TestCaseResult {
+        let engine = self.engine.as_ref().expect("it is open");
+        prop_assert_eq!(engine.view(self.model.now_ms).map_err(failed)?, engine::view(&self.model));
+        Ok(())
+    }
+
+    fn step(&mut self, step: &Step) -> TestCaseResult {
+        let engine = self.engine.as_mut().expect("it is open");
+        match step {
+            Step::Do(operation) => prop_assert_eq!(engine.apply(operation), self.model.apply(operation)),
+            Step::Flush => engine.broker.flush_all().map_err(failed)?,
+            Step::PrepareJournalFile => drop(engine.broker.spare_step().map_err(failed)?),
+            Step::Sync => engine.broker.sync().map_err(failed)?,
+            Step::Checkpoint => {
+                engine.broker.checkpoint().map_err(failed)?;
+                self.model.checkpointed();
+            }
+            Step::Close => {
+                self.take_broker().close().map_err(failed)?;
+                self.model.checkpointed();
+                self.open()?;
+                self.compare()?;
+            }
+            Step::Crash => {
+                self.take_broker().crash();
+                self.place.crashed();
+                self.open()?;
+                let engine = self.engine.as_ref().expect("it is open");
+                let view = engine.view(self.model.now_ms).map_err(failed)?;
+                engine::adopt_seen_times(&mut self.model, &view);
+                self.compare()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, steps: &[Vec<u8>]) -> TestCaseResult {
+        let mut done = Vec::new();
+        self.open()?;
+        for (index, bytes) in steps.iter().enumerate() {
+            let step = step(bytes, &self.model);
+            done.push(step.clone());
+            let compared = self.step(&step).and_then(|()| match index % VIEW_STEPS {
+                0 => self.compare(),
+                _ => Ok(()),
+            });
+            compared.map_err(|error| with_steps(&error, &done))?;
+        }
+        self.step(&Step::Crash).and_then(|()| self.step(&Step::Close)).map_err(|error| with_steps(&error, &done))
+    }
+}
+
+fn failed(error: streamlog::Error) -> TestCaseError {
+    TestCaseError::fail(format!("{error:?}"))
+}
+
+fn with_steps(error: &TestCaseError, steps: &[Step]) -> TestCaseError {
+    let steps: Vec<_> = steps.iter().map(|step| format!("    {step:?}\n")).collect();
+    TestCaseError::fail(format!("{error}\nafter\n{}", steps.concat()))
+}
+
+/// Tries `cases` sequences, or as many as `MODEL_CASES` says.
+fn check(cases: u32, builder: &Builder, place: impl Fn() -> Box<dyn Place>) {
+    let number =
+        |name| std::env::var(name).map(|value| value.parse::<u64>().unwrap_or_else(|_| panic!("{name}={value}")));
+    let cases = number("MODEL_CASES").map_or(cases, |cases| cases as u32);
+    let seed = number("MODEL_SEED").unwrap_or_else(|_| RandomState::new().build_hasher().finish());
+    let steps = prop::collection::vec(prop::collection::vec(any::<u8>(), STEP_BYTES), 1..STEPS_MAX);
+    let rng_seed = RngSeed::Fixed(seed);
+    let config = Config { cases, rng_seed, max_shrink_iters: 4000, failure_persistence: None, ..Config::default() };
+    match TestRunner::new(config).run(&steps, |steps| Run::new(&*place(), builder).run(&steps)) {
+        Ok(()) => {}
+        // The steps are in the reason, as what they came to mean.
+        Err(TestError::Fail(reason, _)) => panic!("{reason}again with MODEL_SEED={seed}"),
+        Err(error) => panic!("{error}; again with MODEL_SEED={seed}"),
+    }
+}
+
+/// Sizes so small that entries fill segments, segments roll and the journal goes from file to file within a few steps.
+fn tiny() -> Builder {
+    Broker::builder()
+        .segment_bytes(400)
+        .tail_bytes(600)
+        .journal_file_bytes(2048)
+        .checkpoint_bytes(4096)
+        .journal_bytes_max(16 << 10)
+        .cache_bytes(2048)
+        .open_files_max(2)
+}
+
+fn sim() -> Box<dyn Place> {
+    Box::new(SimDisk::new(1))
+}
+
+#[test]
+fn a_broker_of_tiny_segments_does_what_the_model_does() {
+    check(100, &tiny(), sim);
+}
+
+#[test]
+fn a_broker_of_default_sizes_does_what_the_model_does() {
+    check(50, &Broker::builder(), sim);
+}
+
+#[test]
+fn a_broker_that_never_waits_for_a_sync_does_what_the_model_does() {
+    check(50, &tiny().durability(Durability::Os).segment_bytes(3000).tail_bytes(2500), sim);
+}
+
+#[test]
+fn a_broker_on_a_real_disk_does_what_the_model_does() {
+    let place = || -> Box<dyn Place> { Box::new(tempfile::tempdir().expect("a temporary directory")) };
+    check(10, &tiny().durability(Durability::Os), place);
+}
