@@ -18,6 +18,7 @@ mod crash {
     pub(crate) mod chance;
     pub(crate) mod checks;
     pub(crate) mod exhaust;
+    pub(crate) mod faults;
     pub(crate) mod observe;
     pub(crate) mod op;
     pub(crate) mod trial;
@@ -29,6 +30,7 @@ use std::time::{Duration, Instant};
 
 use crash::chance::Chance;
 use crash::exhaust::{Exhaust, KILL_OR_SECTORS, SURVIVALS};
+use crash::faults::until_a_failure;
 use crash::op::Levels;
 use crash::trial::{Ran, Setup, Trial, Verdict};
 use crash::workload::{ALPHABET, BEGUN, Letter, Manner, letter};
@@ -58,9 +60,8 @@ fn caught<T>(run: impl FnOnce() -> Verdict<T>) -> Verdict<T> {
     })
 }
 
-/// A workload from a seed, through several crashes. Returns how many.
-fn long(seed: u64, sabotage: fn(&mut Setup, &SimDisk)) -> Verdict<u64> {
-    let mut chance = Chance::new(seed);
+/// A trial from a seed, and how it is worked.
+fn begin(chance: &mut Chance, seed: u64, sabotage: fn(&mut Setup, &SimDisk)) -> (Trial, Manner) {
     let mut setup = Setup {
         levels: LEVELS[(seed % LEVELS.len() as u64) as usize],
         segment_bytes: 200 + chance.below(600),
@@ -78,16 +79,54 @@ fn long(seed: u64, sabotage: fn(&mut Setup, &SimDisk)) -> Verdict<u64> {
     sabotage(&mut setup, &disk);
     let mut trial = Trial::new(setup, disk);
     trial.watched = chance.once_in(2);
-    let mut crashes = 0;
-    let verdict = caught(|| {
-        for _ in 0..3 + chance.below(2) {
-            crashes += epoch(&mut trial, manner, &mut chance)?;
-        }
-        trial.check_files()?;
-        trial.drain(manner.only_work)
+    (trial, manner)
+}
+
+/// Checks what a trial came to, and says of a complaint where it comes from.
+fn end(seed: u64, mut trial: Trial, manner: Manner, verdict: Verdict<u64>) -> Verdict<u64> {
+    let verdict = verdict.and_then(|crashes| {
+        caught(|| {
+            trial.check_files()?;
+            trial.drain(manner.only_work)?;
+            Ok(crashes)
+        })
     });
-    verdict.map_err(|complaint| format!("seed {seed}: {complaint}\n{setup:?}\n{}", trial.log.join("\n")))?;
-    Ok(crashes)
+    verdict.map_err(|complaint| format!("seed {seed}: {complaint}\n{:?}\n{}", trial.setup, trial.log.join("\n")))
+}
+
+/// A workload from a seed, through several crashes. Returns how many.
+fn long(seed: u64, sabotage: fn(&mut Setup, &SimDisk)) -> Verdict<u64> {
+    let mut chance = Chance::new(seed);
+    let (mut trial, manner) = begin(&mut chance, seed, sabotage);
+    let verdict = caught(|| {
+        let epochs = 3 + chance.below(2);
+        (0..epochs).map(|_| epoch(&mut trial, manner, &mut chance)).sum()
+    });
+    end(seed, trial, manner, verdict)
+}
+
+/// A workload from a seed, on a disk that errs. Returns how often writing was stopped by that, or the machine.
+fn erring(seed: u64) -> Verdict<u64> {
+    let mut chance = Chance::new(seed);
+    let (mut trial, manner) = begin(&mut chance, seed, |_, _| {});
+    let verdict = caught(|| {
+        let mut failures = 0;
+        for _ in 0..3 {
+            trial.disk.clear_faults();
+            if until_a_failure(&mut trial, manner, &mut chance)? {
+                failures += 1;
+                if chance.once_in(2) {
+                    trial.reopen_after_failure()?;
+                    continue;
+                }
+            }
+            trial.disk.clear_faults();
+            trial.crash(chance.survival(), &[])?;
+            failures += epoch(&mut trial, manner, &mut chance)?;
+        }
+        Ok(failures)
+    });
+    end(seed, trial, manner, verdict)
 }
 
 /// Operations until a crash, and the recovery, which may crash too. Returns how many crashes that were.
@@ -236,4 +275,28 @@ fn every_pair_of_operations_leaves_a_prefix() {
         }
     }
     tally.end();
+}
+
+#[test]
+fn a_disk_that_errs_costs_nothing_that_was_acknowledged() {
+    let mut tally = Tally::begin();
+    for seed in seeds(200) {
+        tally.add(erring(seed));
+    }
+    tally.end();
+}
+
+/// How many seeds a sabotaged engine may pass before the checker must have complained.
+const SEEDS_MAX: u64 = 40;
+
+#[test]
+fn the_checker_bites_where_the_journal_is_not_synced() {
+    let bites = |seed| long(seed, |_, disk| disk.ignore_sync("journal/")).is_err();
+    assert!((0..SEEDS_MAX).any(bites), "{SEEDS_MAX} seeds and no complaint");
+}
+
+#[test]
+fn the_checker_bites_where_redb_is_committed_before_the_journal_is_synced() {
+    let bites = |seed| long(seed, |setup, _| setup.sabotaged_checkpoint = true).is_err();
+    assert!((0..SEEDS_MAX).any(bites), "{SEEDS_MAX} seeds and no complaint");
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use streamlog::sim::{SimDisk, Survival};
-use streamlog::{Broker, Builder, Durability, ManualClock};
+use streamlog::{Broker, Builder, Durability, ErrorKind, ManualClock};
 
 use super::checks::Told;
 use super::observe::{Snapshot, observe};
@@ -160,6 +160,8 @@ pub(crate) struct Trial {
     pub(crate) watched: bool,
     /// How many recoveries did not come to their end.
     pub(crate) recoveries_crashed: u64,
+    /// What the last operation failed with, if that was the disk's fault.
+    pub(crate) failed: Option<ErrorKind>,
     pub(crate) told: Told,
     pub(crate) log: Vec<String>,
 }
@@ -172,8 +174,22 @@ impl Trial {
         let model = Model::new(setup);
         let (returned, durable) = (0, 0);
         let (told, log) = (Told::default(), Vec::new());
-        let (now_ms, watched, recoveries_crashed) = (START_MS, true, 0);
-        Trial { setup, disk, clock, now_ms, live, model, returned, durable, watched, recoveries_crashed, told, log }
+        let (now_ms, watched, recoveries_crashed, failed) = (START_MS, true, 0, None);
+        Trial {
+            setup,
+            disk,
+            clock,
+            now_ms,
+            live,
+            model,
+            returned,
+            durable,
+            watched,
+            recoveries_crashed,
+            failed,
+            told,
+            log,
+        }
     }
 
     pub(crate) fn live(&self) -> &Broker {
@@ -197,7 +213,10 @@ impl Trial {
             (Ok(_), Ok(_)) if op.is_background() => {}
             (Ok(got), Ok(expected)) if got == expected => {}
             (Err(got), Err(expected)) if got.kind() == expected.kind() => {}
-            _ => return Err(format!("{op:?} gave {got:?}, not {expected:?}")),
+            _ => {
+                self.failed = got.as_ref().err().map(streamlog::Error::kind).filter(|_| expected.is_ok());
+                return Err(format!("{op:?} gave {got:?}, not {expected:?}"));
+            }
         }
         self.returned = self.model.history.len();
         if let Ok(outcome) = &got {
@@ -279,10 +298,15 @@ impl Trial {
             return Err(format!("{text}\n{}", differences.collect::<String>()));
         };
         self.log.push(format!("     back with {count} operations"));
+        self.keep(count);
+        self.durable = count;
+        Ok(())
+    }
+
+    /// Takes the state after `count` operations for the one that the broker is in.
+    pub(crate) fn keep(&mut self, count: usize) {
         self.model.rewind(count);
         self.told.rewind(count);
         self.returned = count;
-        self.durable = count;
-        Ok(())
     }
 }
