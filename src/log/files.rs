@@ -71,8 +71,10 @@ impl SegmentFiles {
         Ok(file)
     }
 
-    /// Creates a segment.
+    /// Creates a segment, in place of what a crash may have left under its name: after a sync of the directory that
+    /// failed, no later one makes a name durable that was there before.
     pub(crate) fn create(&self, stream: u64, first_id: Id) -> Result<Arc<dyn File>> {
+        self.remove(stream, first_id)?;
         let path = segment_path(stream, first_id);
         let file = self.storage.create(&path).map_err(|error| Error::io(format_args!("creating {path}"), error))?;
         self.keep(stream, first_id, &file);
@@ -105,7 +107,10 @@ impl SegmentFiles {
     pub(crate) fn remove_others(&self, stream: u64, segments: &BTreeSet<Id>) -> Result<()> {
         let dir = stream_dir(stream);
         let doing = |error| Error::io(format_args!("sweeping {dir}"), error);
-        let names = self.storage.list(&dir).map_err(doing)?;
+        let names = match self.storage.list(&dir) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            names => names.map_err(doing)?,
+        };
         let ids = names.iter().filter_map(|name| parse_segment_name(name));
         let others: Vec<_> = ids.filter(|id| !segments.contains(id)).collect();
         for &id in &others {
