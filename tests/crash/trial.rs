@@ -30,30 +30,26 @@ pub(crate) struct Setup {
     pub(crate) checkpoint_bytes: u64,
     pub(crate) journal_bytes_max: u64,
     pub(crate) tail_bytes: usize,
-    /// Nearly nothing: blocks are read from the disk each time.
     pub(crate) cache_bytes: usize,
     pub(crate) open_files_max: usize,
     pub(crate) sabotaged_checkpoint: bool,
 }
 
-impl Default for Setup {
-    fn default() -> Setup {
-        Setup {
-            levels: Levels { writes: Durability::Always, acks: Durability::Always },
-            segment_bytes: 300,
-            segment_age_ms: 1 << 30,
-            journal_file_bytes: 2 << 10,
-            checkpoint_bytes: 4 << 10,
-            journal_bytes_max: 1 << 20,
-            tail_bytes: 1 << 10,
-            cache_bytes: 1 << 10,
-            open_files_max: 4,
-            sabotaged_checkpoint: false,
-        }
-    }
-}
-
 impl Setup {
+    /// Everyone waits for the disk, and all is so small that it is full soon.
+    pub(crate) const ALWAYS: Setup = Setup {
+        levels: Levels { writes: Durability::Always, acks: Durability::Always },
+        segment_bytes: 300,
+        segment_age_ms: 1 << 30,
+        journal_file_bytes: 2 << 10,
+        checkpoint_bytes: 4 << 10,
+        journal_bytes_max: 1 << 20,
+        tail_bytes: 1 << 10,
+        cache_bytes: 1 << 10,
+        open_files_max: 4,
+        sabotaged_checkpoint: false,
+    };
+
     fn builder(&self, clock: &ManualClock) -> Builder {
         Broker::builder()
             .clock(clock.clone())
