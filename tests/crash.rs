@@ -203,8 +203,8 @@ impl Tally {
             let others: Vec<_> = self.complaints[1..].iter().filter_map(|complaint| complaint.lines().next()).collect();
             panic!("{first}\n{}", others.join("\n"));
         }
-        let rate = self.crashes as f64 / self.began.elapsed().as_secs_f64();
-        println!("{} crash points, {rate:.0} a second", self.crashes);
+        let rate = u128::from(self.crashes) * 1000 / self.began.elapsed().as_millis().max(1);
+        println!("{} crash points, {rate} a second", self.crashes);
     }
 }
 

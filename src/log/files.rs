@@ -116,7 +116,7 @@ impl SegmentFiles {
         for &id in &others {
             self.remove(stream, id)?;
         }
-        if !others.is_empty() { self.storage.sync_dir(&dir).map_err(doing) } else { Ok(()) }
+        if others.is_empty() { Ok(()) } else { self.storage.sync_dir(&dir).map_err(doing) }
     }
 
     fn keep(&self, stream: u64, first_id: Id, file: &Arc<dyn File>) {
