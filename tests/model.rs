@@ -9,13 +9,15 @@ mod common {
     pub(crate) mod engine;
     pub(crate) mod generate;
     pub(crate) mod model;
+    pub(crate) mod operation;
 }
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 use common::engine::{self, Engine};
 use common::generate::Dice;
-use common::model::{Model, Operation};
+use common::model::Model;
+use common::operation::Operation;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestCaseResult, TestError, TestRunner};
 use streamlog::sim::{SimDisk, Survival};
@@ -156,6 +158,7 @@ impl<'a> Run<'a> {
     }
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "what `map_err` calls")]
 fn failed(error: streamlog::Error) -> TestCaseError {
     TestCaseError::fail(format!("{error:?}"))
 }
