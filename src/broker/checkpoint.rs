@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError};
 use crate::error::{Error, Result};
 use crate::journal::Lsn;
 use crate::log::SegmentFiles;
-use crate::log::files::stream_dir;
+use crate::log::files::{parse_segment_name, stream_dir};
 use crate::log::writer::Roll;
 use crate::state::delta::StreamDelta;
 use crate::state::tables::{Commit, Meta};
@@ -36,7 +36,9 @@ pub(super) fn take(
     };
     let Some(mut delta) = delta else { return Ok(None) };
     if let Some((chunk, from, last)) = begun {
-        let written = writer.write(files, last.as_ref(), &chunk, from, roll, now_ms)?;
+        let written = writer
+            .write(files, last.as_ref(), &chunk, from, roll, now_ms)
+            .map_err(|error| error.in_stream(&cell.name))?;
         delta.add_segments(&written);
         cell.lock().state.log.end_flush(written);
     }
@@ -62,7 +64,7 @@ pub(super) fn unlink(files: &SegmentFiles, deltas: &[StreamDelta], deleted: &[Ar
     Ok(())
 }
 
-/// Removes a stream's directory.
+/// Removes a stream's segments, and its directory unless it holds something else.
 pub(super) fn remove_stream(storage: &dyn Storage, number: u64) -> Result<()> {
     let dir = stream_dir(number);
     let doing = |error| Error::io(format_args!("removing {dir}"), error);
@@ -70,8 +72,13 @@ pub(super) fn remove_stream(storage: &dyn Storage, number: u64) -> Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         names => names.map_err(doing)?,
     };
-    for name in names {
+    let (segments, unknown): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| parse_segment_name(name).is_some());
+    for name in segments {
         storage.remove(&format!("{dir}/{name}")).map_err(doing)?;
+    }
+    if let Some(name) = unknown.first() {
+        tracing::warn!(name, "an unknown file in {dir}, a deleted stream's directory, is left alone");
+        return Ok(());
     }
     storage.remove_dir(&dir).map_err(doing)
 }
@@ -126,7 +133,7 @@ impl Core {
         let deleted = std::mem::take(&mut catalog.deleted);
         let catalog_lsn = self.journal.last_lsn();
         let covered = deltas.iter().map(|delta| delta.row.covered).fold(floor.max(catalog_lsn), Lsn::max);
-        let meta = Meta { floor, covered, catalog: catalog_lsn, next_stream: catalog.next_stream };
+        let meta = Meta { floor, covered, catalog: catalog_lsn, next_stream: catalog.next_stream, journal: true };
         let deleted_streams = deleted.iter().map(|cell| cell.number).collect();
         Ok((Commit { meta, deltas, deleted_streams }, deleted))
     }

@@ -45,7 +45,7 @@ pub(super) fn open(
     let tables = Tables::open(&*storage)?;
     let (meta, loaded) = tables.load()?;
     let mut replay = Replay::new(meta, loaded);
-    let fresh = meta.covered == 0 && journal_is_empty(&*storage)?;
+    let fresh = !meta.journal && journal_is_empty(&*storage)?;
     let recovery = if fresh {
         Recovery::default()
     } else {
@@ -73,6 +73,10 @@ pub(super) fn open(
         last_lsn + 1,
         &snapshot,
     )?;
+    if !meta.journal && last_lsn == meta.floor {
+        let meta = Meta { journal: true, ..meta };
+        tables.commit(&Commit { meta, deltas: Vec::new(), deleted_streams: Vec::new() })?;
+    }
     // A file that held no record has given its name to the new one.
     let new = file::path(last_lsn + 1);
     remove(&*storage, &recovery.used.into_iter().filter(|path| *path != new).collect::<Vec<_>>())?;
@@ -107,7 +111,11 @@ fn journal_is_empty(storage: &dyn Storage) -> Result<bool> {
 
 fn remove(storage: &dyn Storage, paths: &[String]) -> Result<()> {
     for path in paths {
-        storage.remove(path).map_err(|error| Error::io(format_args!("removing {path}"), error))?;
+        match storage.remove(path) {
+            // A spare that was being made when the process was killed: the new file was made in its place.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            removed => removed.map_err(|error| Error::io(format_args!("removing {path}"), error))?,
+        }
     }
     if paths.is_empty() {
         return Ok(());
@@ -188,7 +196,8 @@ fn settle(
     for cell in catalog.streams.values() {
         deltas.extend(checkpoint::take(files, cell, roll, now_ms, || last_lsn)?);
     }
-    let meta = Meta { floor: last_lsn, covered: last_lsn, catalog: last_lsn, next_stream: catalog.next_stream };
+    let meta =
+        Meta { floor: last_lsn, covered: last_lsn, catalog: last_lsn, next_stream: catalog.next_stream, journal: true };
     let deleted_streams = catalog.deleted.iter().map(|cell| cell.number).collect();
     let commit = Commit { meta, deltas, deleted_streams };
     tables.commit(&commit)?;

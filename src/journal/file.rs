@@ -65,7 +65,7 @@ pub(crate) fn parse_name(name: &str) -> Option<Lsn> {
 
 /// Whether the name is that of a spare, or of one being made: of no use to the next life.
 pub(crate) fn is_spare(name: &str) -> bool {
-    name.starts_with("spare-")
+    name.strip_prefix("spare-").is_some_and(|number| number.parse::<u64>().is_ok())
 }
 
 pub(crate) fn key(lsn: Lsn, mark: Lsn) -> [u8; 16] {

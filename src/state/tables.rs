@@ -54,6 +54,8 @@ pub(crate) struct Meta {
     /// Every stream created or deleted up to this record is in the rows.
     pub(crate) catalog: Lsn,
     pub(crate) next_stream: u64,
+    /// Whether the journal's first file was made: one without files is damage from then on.
+    pub(crate) journal: bool,
 }
 
 /// What a checkpoint writes.
@@ -103,7 +105,7 @@ impl Tables {
         let file = storage.create(NEW_PATH).map_err(doing)?;
         {
             let tables = Tables::open_file(Arc::clone(&file))?;
-            let meta = Meta { floor: 0, covered: 0, catalog: 0, next_stream: 1 };
+            let meta = Meta { floor: 0, covered: 0, catalog: 0, next_stream: 1, journal: false };
             tables.commit(&Commit { meta, deltas: Vec::new(), deleted_streams: Vec::new() })?;
         }
         file.sync().map_err(doing)?;

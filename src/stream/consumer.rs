@@ -9,7 +9,7 @@ use super::collect::Collector;
 use super::core::{Ids, Inner, Plan, check_name, found};
 use super::read::{Block, Place};
 use super::{Claim, Group, Messages};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::id::Id;
 use crate::options::Durability;
 use crate::state::Change;
@@ -209,6 +209,9 @@ impl ReadNew {
         let found = consumer.change(|inner, asking, blocks, changes| {
             *news = inner.news;
             let Asking { group, consumer, now_ms } = asking;
+            if !place.is_in(group) {
+                return Err(Error::no_such_group(&inner.state.name, self.consumer.group.name()));
+            }
             let mut found = Collector::default();
             let state = &inner.state.groups[&group];
             let (mut cursor, mut entries_read) = (state.cursor, state.entries_read);

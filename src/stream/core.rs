@@ -342,7 +342,7 @@ impl Core {
                 Plan::Nothing(value) => return Ok((value, self.journal.last_lsn())),
                 Plan::Load(segment, at) => {
                     drop((stream, gate));
-                    held.push(self.load(&segment, at)?);
+                    held.push(self.load(cell, &segment, at)?);
                     continue;
                 }
             };
@@ -453,14 +453,14 @@ impl Core {
                 Lookup::Found(value) => return Ok(value),
                 Lookup::Load(segment, at) => {
                     drop(stream);
-                    held.push(self.load(&segment, at)?);
+                    held.push(self.load(cell, &segment, at)?);
                 }
             }
         }
     }
 
-    fn load(&self, segment: &Segment, at: At) -> Result<Arc<Block>> {
-        segment.load(at, &self.files, &self.cache)
+    fn load(&self, cell: &StreamCell, segment: &Segment, at: At) -> Result<Arc<Block>> {
+        segment.load(at, &self.files, &self.cache).map_err(|error| error.in_stream(&cell.name))
     }
 
     /// Goes on in a new journal file.

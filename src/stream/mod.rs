@@ -188,6 +188,15 @@ impl Stream {
     }
 }
 
+/// For tests.
+#[cfg(any(test, feature = "simulation"))]
+impl Stream {
+    /// How many calls wait for this stream's entries, in groups and without.
+    pub fn waiting(&self) -> usize {
+        self.found().map_or(0, |cell| cell.lock().waiting.len())
+    }
+}
+
 impl fmt::Debug for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stream").field("name", &self.name()).finish_non_exhaustive()

@@ -8,7 +8,7 @@ use super::core::{Core, Inner, StreamCell};
 use super::waiting::Queue;
 use super::{StartAt, Stream};
 use crate::entry::Entry;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::id::Id;
 use crate::log::Lookup;
 use crate::wait::Sleeper;
@@ -30,6 +30,11 @@ pub(super) struct Place<'a> {
 }
 
 impl Place<'_> {
+    /// Whether this is the queue of the group with this number: of the one waited in, not of one made since by its name.
+    pub(super) fn is_in(&self, group: u32) -> bool {
+        self.queue == Some(group)
+    }
+
     /// Whether nobody is before.
     pub(super) fn is_turn(&self, inner: &Inner) -> bool {
         inner.waiting.is_turn(self.queue, self.ticket)
@@ -66,6 +71,10 @@ impl Core {
         let mut news = 0;
         Sleeper::with(|sleeper| {
             loop {
+                // There may be another stream with the name by now, in which nobody waits.
+                if cell.is_deleted() {
+                    return Err(Error::no_such_stream(&cell.name));
+                }
                 if let Some(got) = attempt(&place, &mut news)? {
                     return Ok(Some(got));
                 }
@@ -78,6 +87,9 @@ impl Core {
                 }
                 {
                     let mut inner = cell.lock();
+                    if inner.deleted {
+                        continue;
+                    }
                     inner.waiting.wait(queue, &mut place.ticket, sleeper.waker());
                     // What came between the attempt and this wakes nobody.
                     if inner.news != news {

@@ -54,6 +54,12 @@ impl Waiting {
         woken
     }
 
+    /// How many wait.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn len(&self) -> usize {
+        self.queues.values().map(BTreeMap::len).sum()
+    }
+
     /// Everybody.
     pub(crate) fn all(&self) -> Vec<Waker> {
         self.queues.values().flat_map(BTreeMap::values).cloned().collect()

@@ -1,31 +1,9 @@
-//! The main job, end to end: open, add, group, read, acknowledge, crash, reopen.
+//! What is gone gives its disk space back.
+
+#![cfg(feature = "simulation")]
 
 use streamlog::{Broker, Id};
 
-#[test]
-fn what_was_added_delivered_and_acknowledged_is_there_after_reopening() {
-    let directory = tempfile::tempdir().unwrap();
-    let ids: Vec<Id>;
-    {
-        let broker = Broker::open(directory.path()).unwrap();
-        let orders = broker.stream("orders").unwrap();
-        let billing = orders.group("billing").from_start().ensure().unwrap();
-        ids = (0..10).map(|n: u32| orders.add([("n", n.to_string())]).unwrap()).collect();
-        let batch = billing.consumer("worker").read_new().count(4).next().unwrap();
-        assert_eq!(batch.ids(), ids[..4]);
-        batch[0].ack().unwrap();
-        broker.close().unwrap();
-    }
-    let broker = Broker::open(directory.path()).unwrap();
-    let orders = broker.stream("orders").unwrap();
-    assert_eq!(orders.range(..).read().unwrap().iter().map(|entry| entry.id).collect::<Vec<_>>(), ids);
-    let billing = orders.group("billing").existing().unwrap();
-    let worker = billing.consumer("worker");
-    assert_eq!(worker.fetch().count(10).next().unwrap().ids(), ids[1..4], "its own pending first");
-    assert_eq!(worker.fetch().count(10).next().unwrap().ids(), ids[4..], "then new ones");
-}
-
-#[cfg(feature = "simulation")]
 #[test]
 fn a_segment_whose_entries_were_all_deleted_gives_its_space_back_though_an_older_entry_stays() {
     let directory = tempfile::tempdir().unwrap();
