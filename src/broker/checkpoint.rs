@@ -50,12 +50,8 @@ pub(super) fn take(
 /// what a loss of power brings back.
 pub(super) fn unlink(files: &SegmentFiles, deltas: &[StreamDelta], deleted: &[Arc<StreamCell>]) -> Result<()> {
     for delta in deltas {
-        for &first_id in &delta.dropped {
-            files.remove(delta.stream, first_id)?;
-        }
         if !delta.dropped.is_empty() {
-            let dir = stream_dir(delta.stream);
-            files.storage().sync_dir(&dir).map_err(|error| Error::io(format_args!("syncing {dir}"), error))?;
+            files.remove_all(delta.stream, &delta.dropped)?;
         }
         for position in delta.row.segments.iter().filter(|position| delta.hollowed.contains(&position.first_id)) {
             files.cut(delta.stream, position.first_id, position.begin)?;
@@ -69,7 +65,7 @@ pub(super) fn unlink(files: &SegmentFiles, deltas: &[StreamDelta], deleted: &[Ar
     Ok(())
 }
 
-/// Removes a stream's segments for good, and its directory unless it holds something else.
+/// Removes a stream's segments, and its directory unless it holds something else, for good.
 pub(super) fn remove_stream(storage: &dyn Storage, number: u64) -> Result<()> {
     let dir = stream_dir(number);
     let doing = |error| Error::io(format_args!("removing {dir}"), error);

@@ -3,9 +3,9 @@
 //! The rule: every record carries a mark, the last record known to be durable when it was written. A bad frame where
 //! the record `n` should be is **damage** if a valid frame anywhere after it, in its file or a later one, has a mark of
 //! `n` or more, or if redb covers `n`: the record was durable and is gone. Otherwise nobody was ever told that `n` is
-//! durable, and it **ends the log**, whatever follows. Nor is it damage where redb holds everything up to `n` or further
-//! and no valid frame goes beyond that: a killed process leaves records that only the system's memory has, the next one
-//! puts them into redb, and then the power goes.
+//! durable, and it **ends the log**, whatever follows. Nor is it damage where redb alone says that `n` was durable, holds
+//! everything up to `n` or further, and no valid frame goes beyond that: a killed process leaves records that only the
+//! system's memory has, the next one puts them into redb, and then the power goes.
 //!
 //! Nothing is published from here before a checkpoint has made it durable elsewhere: what was read may have been in
 //! the system's memory alone.
@@ -71,7 +71,7 @@ pub(crate) fn recover(
         let later = &files[number + 1..];
         let beyond = Beyond::read(storage, directory, &file, end, later)?;
         let needless = covered == floor && expected <= floor && beyond.last_lsn <= floor;
-        if beyond.mark.max(covered) >= expected && !needless {
+        if beyond.mark >= expected || (covered >= expected && !needless) {
             let what = format_args!("record {expected} was durable and is not there any more");
             return Err(Error::corrupt(path(first), end, what));
         }

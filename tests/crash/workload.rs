@@ -93,7 +93,7 @@ impl Manner {
     pub(crate) fn next(self, chance: &mut Chance, state: &Snapshot) -> Op {
         let stream = STREAMS[chance.index(self.streams)];
         let group = *chance.pick(&GROUPS);
-        let who = Who { stream, group, consumer: chance.pick(&CONSUMERS) };
+        let who = Who { stream, group, consumer: CONSUMERS[chance.index(CONSUMERS.len())] };
         let pending: Vec<Id> =
             state.group(stream, group).map(|group| group.pending.keys().copied().collect()).unwrap_or_default();
         let ids: Vec<Id> =
