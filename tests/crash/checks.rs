@@ -8,35 +8,41 @@ use streamlog::Id;
 use super::op::{Name, Op, Outcome};
 use super::trial::{Trial, Verdict};
 
-/// What callers were told, in order: the number of the operation and the IDs it gave.
+/// What callers were told, and what they asked for, each with the number of the operation.
 #[derive(Debug, Default)]
 pub(crate) struct Told {
     added: Vec<(usize, Name, Vec<Id>)>,
+    /// Streams, whether or not the call returned: what a crash cut off may have been done.
+    deleted: Vec<(usize, Name)>,
     /// Acknowledged, or tried to be.
     acked: BTreeSet<(Name, Name, Id)>,
 }
 
 impl Told {
-    pub(crate) fn asked(&mut self, op: &Op) {
-        if let Op::Ack { stream, group, ids, .. } = op {
-            self.acked.extend(ids.iter().map(|&id| (*stream, *group, id)));
+    pub(crate) fn asked(&mut self, number: usize, op: &Op) {
+        match op {
+            Op::Ack { stream, group, ids, .. } => self.acked.extend(ids.iter().map(|&id| (*stream, *group, id))),
+            Op::DeleteStream(stream) => self.deleted.push((number, stream)),
+            _ => {}
         }
     }
 
     pub(crate) fn returned(&mut self, number: usize, op: &Op, outcome: &Outcome) {
-        match op {
-            Op::Add { stream, .. } | Op::Batch { stream, .. } => self.added.push((number, stream, outcome.ids.clone())),
-            Op::DeleteStream(stream) => self.added.retain(|(_, name, _)| name != stream),
-            _ => {}
+        if let Op::Add { stream, .. } | Op::Batch { stream, .. } = op {
+            self.added.push((number, stream, outcome.ids.clone()));
         }
     }
 
     pub(crate) fn rewind(&mut self, count: usize) {
         self.added.retain(|(number, ..)| *number <= count);
+        self.deleted.retain(|(number, _)| *number <= count);
     }
 
+    /// The IDs given out since the stream last began.
     fn added_to(&self, stream: &str) -> impl Iterator<Item = Id> {
-        self.added.iter().filter(move |(_, name, _)| *name == stream).flat_map(|(_, _, ids)| ids.iter().copied())
+        let begun = self.deleted.iter().filter(|(_, name)| *name == stream).map(|(number, _)| *number).max();
+        let added = self.added.iter().filter(move |(number, name, _)| *name == stream && Some(*number) > begun);
+        added.flat_map(|(_, _, ids)| ids.iter().copied())
     }
 }
 

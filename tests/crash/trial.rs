@@ -202,7 +202,7 @@ impl Trial {
         let expected = self.model.run(op, self.now_ms);
         self.clock.set(self.now_ms);
         self.log.push(format!("{:>3}  {} {op:?}", self.model.history.len(), self.now_ms));
-        self.told.asked(op);
+        self.told.asked(self.model.history.len(), op);
         let got = if matches!(op, Op::Reopen) { self.reopen() } else { op.run(self.live(), self.now_ms) };
         match (&got, &expected) {
             (Err(_), _) if self.disk.is_off() => return Ok(Ran::Crashed),
