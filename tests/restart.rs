@@ -428,6 +428,31 @@ fn deleted_entries_stay_deleted_wherever_they_were() {
 }
 
 #[test]
+fn holes_that_span_whole_segments_stay_holes_and_the_stream_goes_on_around_them() {
+    survives(
+        &[
+            |site| site.add(1, 150),
+            |site| assert_eq!(site.orders().delete(&ids(2..=149)).unwrap(), 148),
+            |site| site.add(151, 300),
+            |site| assert_eq!(site.orders().delete(&ids(160..=250)).unwrap(), 91),
+            |site| drop(site.worker("a").read_new().count(5).next().unwrap()),
+        ],
+        |site| {
+            let left: Vec<u64> = [1].into_iter().chain(150..=159).chain(251..=300).collect();
+            assert_eq!(entry_ids(&site.orders()), ids(left.iter().copied()));
+            let backwards: Vec<_> = site.orders().range(..).rev().read().unwrap().iter().map(|e| e.id).collect();
+            assert_eq!(backwards, ids(left.iter().rev().copied()));
+            assert_eq!(site.orders().get(id(200)).unwrap(), None);
+            let worker = site.worker("a");
+            assert_eq!(worker.fetch().count(9).next().unwrap().ids(), ids([1, 150, 151, 152, 153]));
+            assert_eq!(worker.fetch().count(9).next().unwrap().ids(), ids((154..=159).chain(251..=253)));
+            assert_eq!(site.orders().trim(Trim::max_len(50)).unwrap(), 11);
+            assert_eq!(entry_ids(&site.orders()), ids(251..=300));
+        },
+    );
+}
+
+#[test]
 fn what_is_pending_of_deleted_and_trimmed_entries_is_pending_until_somebody_asks() {
     survives(
         &[
