@@ -9,13 +9,15 @@ mod common {
     pub(crate) mod engine;
     pub(crate) mod generate;
     pub(crate) mod model;
+    pub(crate) mod operation;
 }
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 use common::engine::{self, Engine};
 use common::generate::Dice;
-use common::model::{Model, Operation};
+use common::model::Model;
+use common::operation::Operation;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestCaseResult, TestError, TestRunner};
 use streamlog::sim::{SimDisk, Survival};
@@ -156,6 +158,7 @@ impl<'a> Run<'a> {
     }
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "what `map_err` calls")]
 fn failed(error: streamlog::Error) -> TestCaseError {
     TestCaseError::fail(format!("{error:?}"))
 }
@@ -166,7 +169,7 @@ fn with_steps(error: &TestCaseError, steps: &[Step]) -> TestCaseError {
 }
 
 /// Tries `cases` sequences, or as many as `MODEL_CASES` says.
-fn check(cases: u32, builder: &Builder, place: impl Fn() -> Box<dyn Place>) {
+fn check(cases: u32, sizes: impl Strategy<Value = Sizes>, place: impl Fn() -> Box<dyn Place>) {
     let number =
         |name| std::env::var(name).map(|value| value.parse::<u64>().unwrap_or_else(|_| panic!("{name}={value}")));
     let cases = number("MODEL_CASES").map_or(cases, |cases| cases as u32);
@@ -174,24 +177,84 @@ fn check(cases: u32, builder: &Builder, place: impl Fn() -> Box<dyn Place>) {
     let steps = prop::collection::vec(prop::collection::vec(any::<u8>(), STEP_BYTES), 1..STEPS_MAX);
     let rng_seed = RngSeed::Fixed(seed);
     let config = Config { cases, rng_seed, max_shrink_iters: 4000, failure_persistence: None, ..Config::default() };
-    match TestRunner::new(config).run(&steps, |steps| Run::new(&*place(), builder).run(&steps)) {
+    let run = |(sizes, steps): (Sizes, Vec<Vec<u8>>)| Run::new(&*place(), &sizes.builder()).run(&steps);
+    match TestRunner::new(config).run(&(sizes, steps), run) {
         Ok(()) => {}
         // The steps are in the reason, as what they came to mean.
-        Err(TestError::Fail(reason, _)) => panic!("{reason}again with MODEL_SEED={seed}"),
+        Err(TestError::Fail(reason, (sizes, _))) => panic!("{reason}with {sizes:?}\nagain with MODEL_SEED={seed}"),
         Err(error) => panic!("{error}; again with MODEL_SEED={seed}"),
     }
 }
 
+/// How a broker is built; `None` with its defaults.
+type Sizes = Option<Small>;
+
 /// Sizes so small that entries fill segments, segments roll and the journal goes from file to file within a few steps.
-fn tiny() -> Builder {
-    Broker::builder()
-        .segment_bytes(400)
-        .tail_bytes(600)
-        .journal_file_bytes(2048)
-        .checkpoint_bytes(4096)
-        .journal_bytes_max(16 << 10)
-        .cache_bytes(2048)
-        .open_files_max(2)
+#[derive(Debug, Clone)]
+struct Small {
+    durability: Durability,
+    segment_bytes: u64,
+    tail_bytes: usize,
+    journal_file_bytes: u64,
+    journal_bytes_max: u64,
+    cache_bytes: usize,
+    open_files_max: usize,
+}
+
+trait Build {
+    fn builder(&self) -> Builder;
+}
+
+impl Build for Sizes {
+    fn builder(&self) -> Builder {
+        let Some(small) = self else { return Broker::builder() };
+        Broker::builder()
+            .durability(small.durability)
+            .segment_bytes(small.segment_bytes)
+            .tail_bytes(small.tail_bytes)
+            .journal_file_bytes(small.journal_file_bytes)
+            .checkpoint_bytes(small.journal_bytes_max / 4)
+            .journal_bytes_max(small.journal_bytes_max)
+            .cache_bytes(small.cache_bytes)
+            .open_files_max(small.open_files_max)
+    }
+}
+
+fn tiny(durability: Durability) -> Sizes {
+    Some(Small {
+        durability,
+        segment_bytes: 400,
+        tail_bytes: 600,
+        journal_file_bytes: 2048,
+        journal_bytes_max: 16 << 10,
+        cache_bytes: 2048,
+        open_files_max: 2,
+    })
+}
+
+fn any_sizes() -> impl Strategy<Value = Sizes> {
+    let durability = prop_oneof![Just(Durability::Always), Just(Durability::Os)];
+    (durability, 1..4000_u64, 0..4000_usize, 1..8000_u64, 0..64_000_u64, 0..8000_usize, 1..4_usize).prop_map(
+        |(
+            durability,
+            segment_bytes,
+            tail_bytes,
+            journal_file_bytes,
+            journal_bytes_max,
+            cache_bytes,
+            open_files_max,
+        )| {
+            Some(Small {
+                durability,
+                segment_bytes,
+                tail_bytes,
+                journal_file_bytes,
+                journal_bytes_max,
+                cache_bytes,
+                open_files_max,
+            })
+        },
+    )
 }
 
 fn sim() -> Box<dyn Place> {
@@ -200,21 +263,21 @@ fn sim() -> Box<dyn Place> {
 
 #[test]
 fn a_broker_of_tiny_segments_does_what_the_model_does() {
-    check(100, &tiny(), sim);
+    check(250, Just(tiny(Durability::Always)), sim);
+}
+
+#[test]
+fn a_broker_of_any_sizes_does_what_the_model_does() {
+    check(250, any_sizes(), sim);
 }
 
 #[test]
 fn a_broker_of_default_sizes_does_what_the_model_does() {
-    check(50, &Broker::builder(), sim);
-}
-
-#[test]
-fn a_broker_that_never_waits_for_a_sync_does_what_the_model_does() {
-    check(50, &tiny().durability(Durability::Os).segment_bytes(3000).tail_bytes(2500), sim);
+    check(100, Just(None), sim);
 }
 
 #[test]
 fn a_broker_on_a_real_disk_does_what_the_model_does() {
     let place = || -> Box<dyn Place> { Box::new(tempfile::tempdir().expect("a temporary directory")) };
-    check(10, &tiny().durability(Durability::Os), place);
+    check(8, Just(tiny(Durability::Os)), place);
 }

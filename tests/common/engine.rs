@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use streamlog::{Broker, Consumer, Entry, Group, Id, ManualClock, Messages, Result};
 
-use super::model::{self, ByConsumer, Delivered, Fields, InGroup, Limit, Model, OnStream, Operation, Outcome};
+use super::model::{self, Model};
+use super::operation::{ByConsumer, Delivered, Fields, InGroup, Limit, OnStream, Operation, Outcome, Retention, Trim};
 
 /// A time after every time in a test: idle times then tell when things happened.
 const LATER_MS: u64 = 1 << 50;
@@ -18,6 +19,9 @@ pub(crate) struct Engine {
     groups: HashMap<[String; 2], Group>,
     workers: HashMap<[String; 3], Consumer>,
 }
+
+/// How many are pending, the first and the last ID, and how many with whom.
+type Summary = (u64, Option<(Id, Id)>, Vec<(String, u64)>);
 
 /// All that can be seen of a broker.
 pub(crate) type View = BTreeMap<String, StreamView>;
@@ -42,8 +46,7 @@ pub(crate) struct GroupView {
     pub(crate) lag: Option<u64>,
     /// ID, consumer, time of delivery, deliveries.
     pub(crate) pending: Vec<(Id, String, u64, u32)>,
-    /// The summary: how many, first and last ID, and how many with whom.
-    pub(crate) summary: (u64, Option<(Id, Id)>, Vec<(String, u64)>),
+    pub(crate) summary: Summary,
     /// Pending, seen, active.
     pub(crate) consumers: BTreeMap<String, (u64, u64, Option<u64>)>,
 }
@@ -211,10 +214,7 @@ impl Engine {
                 if let Some(deliveries) = how.deliveries {
                     claim = claim.deliveries(deliveries);
                 }
-                match how.just_ids {
-                    true => Outcome::Ids(claim.just_ids()?),
-                    false => Outcome::Messages(delivered(&claim.run()?)),
-                }
+                if how.just_ids { Outcome::Ids(claim.just_ids()?) } else { Outcome::Messages(delivered(&claim.run()?)) }
             }
             ByConsumer::AutoClaim { min_idle_ms, start, count } => {
                 let claim = consumer.auto_claim(Duration::from_millis(*min_idle_ms));
@@ -260,16 +260,16 @@ impl Engine {
             retention: info.retention,
             entries: stream.range(..).read()?.iter().map(entry).collect(),
             groups: groups
-                .into_iter()
+                .iter()
                 .map(|info| Ok((info.name.clone(), group_view(&stream, info)?)))
                 .collect::<Result<_>>()?,
         })
     }
 }
 
-fn group_view(stream: &streamlog::Stream, info: streamlog::GroupInfo) -> Result<GroupView> {
+fn group_view(stream: &streamlog::Stream, info: &streamlog::GroupInfo) -> Result<GroupView> {
     let group = stream.group(&info.name).existing()?;
-    assert_eq!(group.info()?, info);
+    assert_eq!(group.info()?, *info);
     let summary = group.pending()?;
     assert_eq!(summary.count, info.pending);
     let consumers = group.consumers()?;
@@ -340,11 +340,10 @@ pub(crate) fn adopt_seen_times(model: &mut Model, engine: &View) {
     for ([stream, group, name], consumer) in model.consumers() {
         let seen = engine.get(stream).and_then(|stream| stream.groups.get(group)?.consumers.get(name));
         let Some(&(_, seen_ms, _)) = seen else { continue };
-        if let Some(at) = consumer.seen_before_ms.iter().position(|&before| before == seen_ms) {
-            if seen_ms != consumer.seen_ms {
-                consumer.seen_ms = seen_ms;
-                consumer.seen_before_ms.truncate(at);
-            }
+        let before = consumer.seen_before_ms.iter().position(|&before| before == seen_ms);
+        if let Some(at) = before.filter(|_| seen_ms != consumer.seen_ms) {
+            consumer.seen_ms = seen_ms;
+            consumer.seen_before_ms.truncate(at);
         }
     }
 }
@@ -366,8 +365,8 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap()
 }
 
-impl From<model::Trim> for streamlog::Trim {
-    fn from(trim: model::Trim) -> streamlog::Trim {
+impl From<Trim> for streamlog::Trim {
+    fn from(trim: Trim) -> streamlog::Trim {
         let by = match trim.limit {
             Limit::Len(entries) => streamlog::Trim::max_len(entries),
             Limit::MinId(id) => streamlog::Trim::min_id(id),
@@ -384,8 +383,8 @@ impl From<model::Trim> for streamlog::Trim {
     }
 }
 
-impl From<model::Retention> for streamlog::Retention {
-    fn from(retention: model::Retention) -> streamlog::Retention {
+impl From<Retention> for streamlog::Retention {
+    fn from(retention: Retention) -> streamlog::Retention {
         let mut set = streamlog::Retention::default();
         if let Some(entries) = retention.max_len {
             set = set.max_len(entries);

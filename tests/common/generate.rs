@@ -5,9 +5,8 @@ use std::ops::Bound;
 
 use streamlog::{Id, IdSpec, StartAt};
 
-use super::model::{
-    Bounds, ByConsumer, Fields, HowToClaim, InGroup, Limit, Model, OnStream, Operation, Retention, Trim,
-};
+use super::model::Model;
+use super::operation::{Bounds, ByConsumer, Fields, HowToClaim, InGroup, Limit, OnStream, Operation, Retention, Trim};
 
 const STREAMS: [&str; 2] = ["orders", "audit"];
 const GROUPS: [&str; 2] = ["billing", "search"];
@@ -115,7 +114,7 @@ impl<'a> Dice<'a> {
         // From none that fill a segment to some that do.
         let len = [1, 8, 0, 40, 150, 700][usize::from(self.below(6))];
         let mark = self.below(255);
-        let value = (0..len).map(|at| mark.wrapping_add(at as u8)).collect();
+        let value = (mark..=u8::MAX).cycle().take(len).collect();
         let mut fields = vec![(b"n".to_vec(), value)];
         if self.one_in(4) {
             fields.push((b"n".to_vec(), vec![mark]));

@@ -8,127 +8,9 @@ use std::ops::{Bound, RangeBounds};
 
 use streamlog::{ErrorKind, Id, IdSpec, StartAt};
 
-/// Names and values, in order.
-pub(crate) type Fields = Vec<(Vec<u8>, Vec<u8>)>;
-pub(crate) type Bounds = (Bound<Id>, Bound<Id>);
-
-/// One call, with all it is given.
-#[derive(Debug, Clone)]
-pub(crate) enum Operation {
-    /// The clock now shows this: it may have gone back.
-    SetClock(u64),
-    ApplyRetention,
-    On(String, OnStream),
-    /// On the group of a stream.
-    In([String; 2], InGroup),
-    /// By the consumer of a group of a stream.
-    By([String; 3], ByConsumer),
-}
-
-#[derive(Debug, Clone)]
-pub(crate) enum OnStream {
-    Create,
-    DeleteStream,
-    Add { id: IdSpec, fields: Fields, trim: Option<Trim> },
-    AddBatch { entries: Vec<(IdSpec, Fields)>, trim: Option<Trim> },
-    Delete(Vec<Id>),
-    Trim(Trim),
-    SetRetention(Retention),
-    Range { bounds: Bounds, backwards: bool, count: Option<usize> },
-    Read { after: StartAt, count: Option<usize> },
-}
-
-#[derive(Debug, Clone)]
-pub(crate) enum InGroup {
-    Create { start: StartAt, entries_read: Option<u64> },
-    Ensure { start: StartAt },
-    Destroy,
-    SetCursor(StartAt),
-    CreateConsumer(String),
-    DeleteConsumer(String),
-    Ack(Vec<Id>),
-    PendingRange { bounds: Bounds, idle_ms: u64, consumer: Option<String>, count: Option<usize> },
-}
-
-#[derive(Debug, Clone)]
-pub(crate) enum ByConsumer {
-    ReadNew {
-        count: usize,
-        no_ack: bool,
-    },
-    History {
-        after: Id,
-        count: Option<usize>,
-    },
-    /// By the consumer's one handle, which is made when it first fetches.
-    Fetch {
-        count: usize,
-        claim_idle_ms: Option<u64>,
-    },
-    Claim {
-        ids: Vec<Id>,
-        min_idle_ms: u64,
-        how: HowToClaim,
-    },
-    AutoClaim {
-        min_idle_ms: u64,
-        start: Id,
-        count: usize,
-    },
-}
-
-#[derive(Debug, Clone, Default)]
-pub(crate) struct HowToClaim {
-    pub(crate) force: bool,
-    pub(crate) idle_ms: Option<u64>,
-    pub(crate) deliveries: Option<u32>,
-    pub(crate) just_ids: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Trim {
-    pub(crate) limit: Limit,
-    pub(crate) only_acknowledged: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Limit {
-    Len(u64),
-    MinId(Id),
-    AgeMs(u64),
-    None,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub(crate) struct Retention {
-    pub(crate) max_len: Option<u64>,
-    pub(crate) max_age_ms: Option<u64>,
-    pub(crate) acknowledged: bool,
-    pub(crate) only_acknowledged: bool,
-}
-
-/// What a call returns.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Outcome {
-    Done,
-    Error(ErrorKind),
-    Flag(bool),
-    Count(u64),
-    Ids(Vec<Id>),
-    Entries(Vec<(Id, Fields)>),
-    Messages(Delivered),
-    AutoClaimed(Delivered, Id),
-    /// ID, consumer, idle time in milliseconds, deliveries.
-    Pending(Vec<(Id, String, u64, u32)>),
-}
-
-#[derive(Debug, Clone, PartialEq, Default)]
-pub(crate) struct Delivered {
-    /// ID, deliveries, fields.
-    pub(crate) messages: Vec<(Id, u32, Fields)>,
-    /// What was pending, and has no entry any more.
-    pub(crate) deleted: Vec<Id>,
-}
+use super::operation::{
+    Bounds, ByConsumer, Delivered, Fields, HowToClaim, InGroup, Limit, OnStream, Operation, Outcome, Retention, Trim,
+};
 
 /// A broker.
 #[derive(Debug, Clone, Default)]
@@ -318,10 +200,12 @@ impl Model {
     fn in_group(&mut self, names: &[String; 2], operation: &InGroup) -> Attempt {
         let now_ms = self.now_ms;
         Ok(match operation {
-            InGroup::Create { start, entries_read } => match self.make_group(names, *start, *entries_read) {
-                true => Outcome::Done,
-                false => Outcome::Error(ErrorKind::GroupExists),
-            },
+            InGroup::Create { start, entries_read } => {
+                if !self.make_group(names, *start, *entries_read) {
+                    return Err(ErrorKind::GroupExists);
+                }
+                Outcome::Done
+            }
             InGroup::Ensure { start } => {
                 self.make_group(names, *start, None);
                 Outcome::Done
@@ -391,9 +275,10 @@ impl Model {
             }
             ByConsumer::Claim { ids, min_idle_ms, how } => {
                 let claimed = asking.claim(ids, *min_idle_ms, how);
-                match how.just_ids {
-                    true => Outcome::Ids(claimed.messages.into_iter().map(|(id, ..)| id).collect()),
-                    false => Outcome::Messages(claimed),
+                if how.just_ids {
+                    Outcome::Ids(claimed.messages.into_iter().map(|(id, ..)| id).collect())
+                } else {
+                    Outcome::Messages(claimed)
                 }
             }
             ByConsumer::AutoClaim { min_idle_ms, start, count } => {
@@ -553,9 +438,10 @@ impl Asking<'_> {
         for (&id, fields) in self.stream.entries.range(after).take(count) {
             self.group.entries_read = self.stream.entries_read_after(self.group, id);
             self.group.cursor = id;
-            match no_ack {
-                true => delivered.messages.push((id, 1, fields.clone())),
-                false => self.deliver(id, self.now_ms, 1, &mut delivered),
+            if no_ack {
+                delivered.messages.push((id, 1, fields.clone()));
+            } else {
+                self.deliver(id, self.now_ms, 1, &mut delivered);
             }
         }
         delivered

@@ -1,0 +1,127 @@
+//! The words of the model test: what can be asked of a broker, and what it can answer.
+
+use std::ops::Bound;
+
+use streamlog::{ErrorKind, Id, IdSpec, StartAt};
+
+/// Names and values, in order.
+pub(crate) type Fields = Vec<(Vec<u8>, Vec<u8>)>;
+pub(crate) type Bounds = (Bound<Id>, Bound<Id>);
+
+/// One call, with all it is given.
+#[derive(Debug, Clone)]
+pub(crate) enum Operation {
+    /// The clock now shows this: it may have gone back.
+    SetClock(u64),
+    ApplyRetention,
+    On(String, OnStream),
+    /// On the group of a stream.
+    In([String; 2], InGroup),
+    /// By the consumer of a group of a stream.
+    By([String; 3], ByConsumer),
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum OnStream {
+    Create,
+    DeleteStream,
+    Add { id: IdSpec, fields: Fields, trim: Option<Trim> },
+    AddBatch { entries: Vec<(IdSpec, Fields)>, trim: Option<Trim> },
+    Delete(Vec<Id>),
+    Trim(Trim),
+    SetRetention(Retention),
+    Range { bounds: Bounds, backwards: bool, count: Option<usize> },
+    Read { after: StartAt, count: Option<usize> },
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum InGroup {
+    Create { start: StartAt, entries_read: Option<u64> },
+    Ensure { start: StartAt },
+    Destroy,
+    SetCursor(StartAt),
+    CreateConsumer(String),
+    DeleteConsumer(String),
+    Ack(Vec<Id>),
+    PendingRange { bounds: Bounds, idle_ms: u64, consumer: Option<String>, count: Option<usize> },
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum ByConsumer {
+    ReadNew {
+        count: usize,
+        no_ack: bool,
+    },
+    History {
+        after: Id,
+        count: Option<usize>,
+    },
+    /// By the consumer's one handle, which is made when it first fetches.
+    Fetch {
+        count: usize,
+        claim_idle_ms: Option<u64>,
+    },
+    Claim {
+        ids: Vec<Id>,
+        min_idle_ms: u64,
+        how: HowToClaim,
+    },
+    AutoClaim {
+        min_idle_ms: u64,
+        start: Id,
+        count: usize,
+    },
+}
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct HowToClaim {
+    pub(crate) force: bool,
+    pub(crate) idle_ms: Option<u64>,
+    pub(crate) deliveries: Option<u32>,
+    pub(crate) just_ids: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Trim {
+    pub(crate) limit: Limit,
+    pub(crate) only_acknowledged: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Limit {
+    Len(u64),
+    MinId(Id),
+    AgeMs(u64),
+    None,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(crate) struct Retention {
+    pub(crate) max_len: Option<u64>,
+    pub(crate) max_age_ms: Option<u64>,
+    pub(crate) acknowledged: bool,
+    pub(crate) only_acknowledged: bool,
+}
+
+/// What a call returns.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Outcome {
+    Done,
+    Error(ErrorKind),
+    Flag(bool),
+    Count(u64),
+    Ids(Vec<Id>),
+    Entries(Vec<(Id, Fields)>),
+    Messages(Delivered),
+    AutoClaimed(Delivered, Id),
+    /// ID, consumer, idle time in milliseconds, deliveries.
+    Pending(Vec<(Id, String, u64, u32)>),
+}
+
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Delivered {
+    /// ID, deliveries, fields.
+    pub(crate) messages: Vec<(Id, u32, Fields)>,
+    /// What was pending, and has no entry any more.
+    pub(crate) deleted: Vec<Id>,
+}
