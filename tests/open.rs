@@ -397,9 +397,9 @@ fn a_missing_segment_is_named_when_it_is_read_and_the_others_are_read() {
         let (directory, broker) = fill();
         broker.checkpoint().unwrap();
         if crashed {
-            broker.crash()
+            broker.crash();
         } else {
-            broker.close().unwrap()
+            broker.close().unwrap();
         }
         let file = &segments(directory.path())[1];
         fs::remove_file(file).unwrap();
