@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError};
 use crate::error::{Error, Result};
 use crate::journal::Lsn;
 use crate::log::SegmentFiles;
-use crate::log::files::{parse_segment_name, stream_dir};
+use crate::log::files::{STREAMS, parse_segment_name, stream_dir};
 use crate::log::writer::Roll;
 use crate::state::delta::StreamDelta;
 use crate::state::tables::{Commit, Meta};
@@ -46,11 +46,12 @@ pub(super) fn take(
     Ok(Some(delta))
 }
 
-/// Removes the files of segments and streams that redb no longer names.
+/// Removes the files of segments and streams that redb no longer names, for good: after a clean close nobody looks for
+/// what a loss of power brings back.
 pub(super) fn unlink(files: &SegmentFiles, deltas: &[StreamDelta], deleted: &[Arc<StreamCell>]) -> Result<()> {
     for delta in deltas {
-        for &first_id in &delta.dropped {
-            files.remove(delta.stream, first_id)?;
+        if !delta.dropped.is_empty() {
+            files.remove_all(delta.stream, &delta.dropped)?;
         }
         for position in delta.row.segments.iter().filter(|position| delta.hollowed.contains(&position.first_id)) {
             files.cut(delta.stream, position.first_id, position.begin)?;
@@ -64,7 +65,7 @@ pub(super) fn unlink(files: &SegmentFiles, deltas: &[StreamDelta], deleted: &[Ar
     Ok(())
 }
 
-/// Removes a stream's segments, and its directory unless it holds something else.
+/// Removes a stream's segments, and its directory unless it holds something else, for good.
 pub(super) fn remove_stream(storage: &dyn Storage, number: u64) -> Result<()> {
     let dir = stream_dir(number);
     let doing = |error| Error::io(format_args!("removing {dir}"), error);
@@ -78,9 +79,10 @@ pub(super) fn remove_stream(storage: &dyn Storage, number: u64) -> Result<()> {
     }
     if let Some(name) = unknown.first() {
         tracing::warn!(name, "an unknown file in {dir}, a deleted stream's directory, is left alone");
-        return Ok(());
+        return storage.sync_dir(&dir).map_err(doing);
     }
-    storage.remove_dir(&dir).map_err(doing)
+    storage.remove_dir(&dir).map_err(doing)?;
+    storage.sync_dir(STREAMS).map_err(doing)
 }
 
 impl Core {
@@ -107,7 +109,8 @@ impl Core {
         for cell in &deleted {
             self.cache.forget(cell.number);
         }
-        unlink(&self.files, &commit.deltas, &deleted)?;
+        // What is left over is swept at the next opening, unless the close is clean.
+        unlink(&self.files, &commit.deltas, &deleted).map_err(|error| self.journal.fail(error))?;
         let spares_max = self.options.checkpoint_bytes / self.options.journal_file_bytes.max(1) + 1;
         self.journal.release(commit.meta.floor, spares_max as usize)
     }

@@ -95,9 +95,7 @@ impl Broker {
     /// [`Closed`](crate::ErrorKind::Closed).
     pub fn streams(&self) -> Result<Vec<String>> {
         self.open.core.check_open()?;
-        let mut names: Vec<_> = self.open.core.catalog().streams.keys().map(ToString::to_string).collect();
-        names.sort_unstable();
-        Ok(names)
+        Ok(self.open.core.catalog().streams.keys().map(ToString::to_string).collect())
     }
 
     /// Makes everything that has returned so far survive power loss, whatever its durability.

@@ -4,7 +4,7 @@
 //! checkpoint has made it durable in segments and redb; only then is a new journal file begun, and only then are the
 //! old ones removed. A crash anywhere in between finds the old files, or redb at the same record.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::checkpoint;
@@ -88,7 +88,8 @@ pub(super) fn open(
 fn prepare(storage: &dyn Storage) -> Result<()> {
     let doing = |error| Error::io("preparing the directory", error);
     if Tables::exist(storage)? {
-        return Ok(());
+        // Whoever made the file may have been killed before its name was durable.
+        return if journal_is_empty(storage)? { storage.sync_dir("").map_err(doing) } else { Ok(()) };
     }
     journal::create_dir(storage)?;
     storage.create_dir(STREAMS).map_err(doing)?;
@@ -175,7 +176,7 @@ impl Replay {
 
     fn into_catalog(self, directory: Identity) -> Catalog {
         let cell = |state: StreamState| Arc::new(StreamCell::new(directory, state));
-        let streams: HashMap<_, _> =
+        let streams: BTreeMap<_, _> =
             self.streams.into_values().map(|Loaded { state, .. }| (Arc::clone(&state.name), cell(state))).collect();
         let deleted = self.deleted.into_iter().map(cell).collect();
         Catalog { streams, next_stream: self.next_stream, deleted }
@@ -207,22 +208,20 @@ fn settle(
 /// Removes the files that redb has durably given up, and those it never heard of: of streams and of segments.
 fn sweep(files: &SegmentFiles, catalog: &Catalog) -> Result<()> {
     let names = files.storage().list(STREAMS).map_err(|error| Error::io("listing the streams", error))?;
-    let numbers: BTreeSet<u64> = catalog.streams.values().map(|cell| cell.number).collect();
+    let cells: BTreeMap<u64, _> = catalog.streams.values().map(|cell| (cell.number, cell)).collect();
     for name in names {
         match name.parse::<u64>() {
-            Ok(number) if number.to_string() == name => {
-                if !numbers.contains(&number) {
-                    checkpoint::remove_stream(files.storage(), number)?;
+            Ok(number) if number.to_string() == name => match cells.get(&number) {
+                None => checkpoint::remove_stream(files.storage(), number)?,
+                Some(cell) => {
+                    let segments = cell.lock().state.log.segments().map(|segment| segment.position.first_id).collect();
+                    files.remove_others(number, &segments)?;
                 }
-            }
+            },
             _ => tracing::warn!(name, "an unknown file among the streams is left alone"),
         }
     }
     for cell in catalog.streams.values() {
-        let (first, last) = cell.lock().state.log.extent();
-        if last.is_some() {
-            cell.lock_writer().cut_leftovers(files, first, last.as_ref())?;
-        }
         let hollow = |segment: &&Segment| segment.position.hollow;
         let hollow: Vec<Segment> = cell.lock().state.log.segments().filter(hollow).cloned().collect();
         for Segment { stream, position, .. } in hollow {

@@ -125,3 +125,53 @@ pub(crate) fn preallocate(storage: &dyn Storage, name: &str, bytes: u64) -> Resu
     }
     file.sync().map_err(doing)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::hex;
+    use crate::storage::Memory;
+
+    #[test]
+    fn the_layout_of_a_journal_files_header_is_pinned() {
+        let head = JournalHeader { directory: [0xd1; 16], first_lsn: 300, mark: 299 };
+        let bytes = header::encode(MAGIC, [0x1d; 16], HEADER_VERSION, &head);
+        let expected = concat!(
+            "534c4f474a4c3031a46ada23170000001d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d0001d1d1d1d1d1d1d1d1d1d1d1d1d1d1",
+            "d1d1fb2c01fb2b01",
+        );
+        assert_eq!(hex(&bytes), expected);
+        let (identity, decoded, len) =
+            header::decode::<JournalHeader>("journal", MAGIC, HEADER_VERSION, &bytes).unwrap();
+        assert_eq!((identity, decoded, len), ([0x1d; 16], head, bytes.len()));
+    }
+
+    #[test]
+    fn the_keys_and_flags_of_frames_are_pinned() {
+        assert_eq!(hex(&key(0x0102, 0x0a0b)), "00000000000001020000000000000a0b");
+        assert_eq!(parse_key(key(7, 5)), (7, 5));
+        assert_eq!((RECORD, SNAPSHOT, MARK), (0, 2, 3));
+        let mut mark = Vec::new();
+        let start = frame::begin(key(7, 5), MARK, &mut mark);
+        frame::finish(Salt::new(&[0x1d; 16]), start, &mut mark);
+        assert_eq!(hex(&mark), "089eb5ed000000000000000000000007000000000000000503");
+    }
+
+    #[test]
+    fn a_file_begins_with_its_header_and_the_snapshot_and_is_zeros_from_there() {
+        let storage = Memory::default();
+        super::super::create_dir(&storage).unwrap();
+        let made = create(&storage, [0xd1; 16], 300, 299, 1000, None, b"snapshot").unwrap();
+        let mut bytes = vec![0xff; made.file.len().unwrap() as usize];
+        made.file.read_at(&mut bytes, 0).unwrap();
+        assert_eq!(bytes.len(), 1000);
+        let (identity, head, len) = header::decode::<JournalHeader>("", MAGIC, HEADER_VERSION, &bytes).unwrap();
+        assert_eq!((head.first_lsn, head.mark), (300, 299));
+        let (snapshot, rest) = Frame::decode(&bytes[len..], Salt::new(&identity)).unwrap();
+        assert_eq!((snapshot.key, snapshot.flags, snapshot.body), (key(300, 299), SNAPSHOT, &b"snapshot"[..]));
+        assert_eq!(made.head_len as usize, bytes.len() - rest.len());
+        assert!(rest.iter().all(|&byte| byte == 0));
+        assert!(made.head_len <= head_len(b"snapshot"), "the room that is kept suffices");
+        assert_eq!(storage.list(JOURNAL).unwrap(), ["00000000000000000300.log"]);
+    }
+}

@@ -3,7 +3,9 @@
 //! The rule: every record carries a mark, the last record known to be durable when it was written. A bad frame where
 //! the record `n` should be is **damage** if a valid frame anywhere after it, in its file or a later one, has a mark of
 //! `n` or more, or if redb covers `n`: the record was durable and is gone. Otherwise nobody was ever told that `n` is
-//! durable, and it **ends the log**, whatever follows.
+//! durable, and it **ends the log**, whatever follows. Nor is it damage where redb alone says that `n` was durable, holds
+//! everything up to `n` or further, and no valid frame goes beyond that: a killed process leaves records that only the
+//! system's memory has, the next one puts them into redb, and then the power goes.
 //!
 //! Nothing is published from here before a checkpoint has made it durable elsewhere: what was read may have been in
 //! the system's memory alone.
@@ -25,7 +27,8 @@ pub(crate) struct Recovery {
     pub(crate) last_lsn: Lsn,
     /// Whether the log was closed: nothing was written after its last mark.
     pub(crate) clean: bool,
-    /// Files made after the log's end: to be gone before anything is written.
+    /// Files made after the log's end, and spares: to be gone before anything is written. A spare half made may have the
+    /// name that the next file is made under.
     pub(crate) beyond: Vec<String>,
     /// Every other file in the directory: of no use once a new one was begun.
     pub(crate) used: Vec<String>,
@@ -48,8 +51,7 @@ pub(crate) fn recover(
     let Some(start) = start else {
         return Err(Error::corrupt(JOURNAL, 0, format_args!("no file of it holds record {}", floor + 1)));
     };
-    let mut used: Vec<_> = spares;
-    used.extend(files[..start].iter().map(|&first| path(first)));
+    let mut used: Vec<_> = files[..start].iter().map(|&first| path(first)).collect();
     let mut expected = files[start];
     let mut marked = false;
     for (number, &first) in files.iter().enumerate().skip(start) {
@@ -67,12 +69,13 @@ pub(crate) fn recover(
         }
         // The frame of record `expected` is bad, or was never written.
         let later = &files[number + 1..];
-        let mark = highest_mark(storage, directory, &file, end, later)?.max(covered);
-        if mark >= expected {
+        let beyond = Beyond::read(storage, directory, &file, end, later)?;
+        let needless = covered == floor && expected <= floor && beyond.last_lsn <= floor;
+        if beyond.mark >= expected || (covered >= expected && !needless) {
             let what = format_args!("record {expected} was durable and is not there any more");
             return Err(Error::corrupt(path(first), end, what));
         }
-        let beyond = later.iter().map(|&first| path(first)).collect();
+        let beyond = later.iter().map(|&first| path(first)).chain(spares).collect();
         return Ok(Recovery { last_lsn: expected - 1, clean: marked, beyond, used });
     }
     unreachable!("the last file has no next one to go on with")
@@ -97,29 +100,40 @@ fn list(storage: &dyn Storage) -> Result<(Vec<Lsn>, Vec<String>)> {
     Ok((files, spares))
 }
 
-/// The highest mark in the frames after `end` in `file`, and in the `later` files.
-fn highest_mark(storage: &dyn Storage, directory: Identity, file: &Contents, end: u64, later: &[Lsn]) -> Result<Lsn> {
-    let mut mark = marks(&file.bytes[end as usize..], file.salt);
-    for &first in later {
-        let file = Contents::read(storage, directory, first)?;
-        mark = mark.max(file.header.mark).max(marks(&file.bytes[file.head_len..], file.salt));
-    }
-    Ok(mark)
+/// What the valid frames say that come after the log's end.
+#[derive(Debug, Default)]
+struct Beyond {
+    mark: Lsn,
+    last_lsn: Lsn,
 }
 
-/// The highest mark of any valid frame in `bytes`, wherever it begins.
-fn marks(bytes: &[u8], salt: Salt) -> Lsn {
-    let mut highest = 0;
-    let mut at = 0;
-    while let Some(header) = bytes.get(at..).and_then(|rest| rest.first_chunk::<HEADER_LEN>()) {
-        let (lsn, mark) = parse_key(frame::key(header));
-        // A cheap look before the checksum; zeros fail it.
-        if lsn > 0 && mark > highest && mark <= lsn && Frame::decode(&bytes[at..], salt).is_ok() {
-            highest = mark;
+impl Beyond {
+    /// Looks after `end` in `file`, and in the `later` files.
+    fn read(storage: &dyn Storage, directory: Identity, file: &Contents, end: u64, later: &[Lsn]) -> Result<Beyond> {
+        let mut beyond = Beyond::default();
+        beyond.look(&file.bytes[end as usize..], file.salt);
+        for &first in later {
+            let file = Contents::read(storage, directory, first)?;
+            beyond.mark = beyond.mark.max(file.header.mark);
+            beyond.look(&file.bytes[file.head_len..], file.salt);
         }
-        at += 1;
+        Ok(beyond)
     }
-    highest
+
+    /// Takes note of any valid frame in `bytes`, wherever it begins.
+    fn look(&mut self, bytes: &[u8], salt: Salt) {
+        let mut at = 0;
+        while let Some(header) = bytes.get(at..).and_then(|rest| rest.first_chunk::<HEADER_LEN>()) {
+            let (lsn, mark) = parse_key(frame::key(header));
+            // A cheap look before the checksum; zeros fail it.
+            let news = mark > self.mark || lsn > self.last_lsn;
+            if lsn > 0 && news && mark <= lsn && Frame::decode(&bytes[at..], salt).is_ok() {
+                self.mark = self.mark.max(mark);
+                self.last_lsn = self.last_lsn.max(lsn);
+            }
+            at += 1;
+        }
+    }
 }
 
 /// A journal file in memory.

@@ -1,6 +1,6 @@
 //! The files of segments: their names, and a bounded number of open ones. Knows no formats.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Error, Result};
@@ -86,7 +86,7 @@ impl SegmentFiles {
     }
 
     /// Removes a segment's file; no error if there is none.
-    pub(crate) fn remove(&self, stream: u64, first_id: Id) -> Result<()> {
+    fn remove(&self, stream: u64, first_id: Id) -> Result<()> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).files.remove(&(stream, first_id));
         let path = segment_path(stream, first_id);
         match self.storage.remove(&path) {
@@ -95,6 +95,24 @@ impl SegmentFiles {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Removes the segments of `stream` that are not among these, for good.
+    pub(crate) fn remove_others(&self, stream: u64, segments: &BTreeSet<Id>) -> Result<()> {
+        let dir = stream_dir(stream);
+        let names = self.storage.list(&dir).map_err(|error| Error::io(format_args!("sweeping {dir}"), error))?;
+        let ids = names.iter().filter_map(|name| parse_segment_name(name));
+        let others: Vec<_> = ids.filter(|id| !segments.contains(id)).collect();
+        if others.is_empty() { Ok(()) } else { self.remove_all(stream, &others) }
+    }
+
+    /// Removes these segments of `stream`, for good.
+    pub(crate) fn remove_all(&self, stream: u64, segments: &[Id]) -> Result<()> {
+        for &first_id in segments {
+            self.remove(stream, first_id)?;
+        }
+        let dir = stream_dir(stream);
+        self.storage.sync_dir(&dir).map_err(|error| Error::io(format_args!("syncing {dir}"), error))
     }
 
     fn keep(&self, stream: u64, first_id: Id, file: &Arc<dyn File>) {

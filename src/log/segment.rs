@@ -244,3 +244,48 @@ pub(crate) fn read_exact(file: &dyn File, buf: &mut [u8], offset: u64, path: &st
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::hex;
+
+    #[test]
+    fn the_layout_of_a_segments_header_is_pinned() {
+        let head = SegmentHeader {
+            directory: [0xd1; 16],
+            stream: 7,
+            incarnation: 0x0102_0304_0506_0708,
+            name: "orders".to_owned(),
+            predecessor: Some(Id::new(5, 1)),
+            first_id: Id::new(1_700_000_000_000, 2),
+            first_ordinal: 300,
+            base_bytes: 70_000,
+            created_ms: 1_700_000_000_001,
+        };
+        let bytes = header::encode(MAGIC, [0x1d; 16], HEADER_VERSION, &head);
+        let expected = concat!(
+            "534c4f47534730316f2e7c39400000001d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d0001d1d1d1d1d1d1d1d1d1d1d1d1d1d1",
+            "d1d107fd0807060504030201066f7264657273010501fd0068e5cf8b01000002fb2c01fc70110100fd0168e5cf8b0100",
+            "00",
+        );
+        assert_eq!(hex(&bytes), expected);
+        let (identity, decoded, len) =
+            header::decode::<SegmentHeader>("segment", MAGIC, HEADER_VERSION, &bytes).unwrap();
+        assert_eq!((identity, decoded, len), ([0x1d; 16], head, bytes.len()));
+    }
+
+    #[test]
+    fn the_layout_of_a_segments_footer_is_pinned() {
+        let mut index = Index::default();
+        index.note(Id::new(5, 0), 300, 120);
+        index.note(Id::new(5, 9), 309, 70_000);
+        let footer = Footer { count: 12, first_id: Id::new(5, 0), last_id: Id::new(6, 1), index };
+        let mut bytes = Vec::new();
+        codec::encode(FOOTER_VERSION, &footer, &mut bytes);
+        let expected = "010c05000601020500fb2c01780509fb3501fc70110100";
+        assert_eq!(hex(&bytes), expected);
+        assert_eq!(codec::decode::<Footer>(FOOTER_VERSION, &bytes).unwrap(), footer);
+        assert_eq!(FOOTER, 1);
+    }
+}

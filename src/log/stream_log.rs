@@ -252,11 +252,6 @@ impl StreamLog {
         hollowed
     }
 
-    /// The first ID and the last segment on disk: what a writer must know to find what does not belong.
-    pub(crate) fn extent(&self) -> (Option<Id>, Option<Segment>) {
-        (self.segments.front().map(|segment| segment.position.first_id), self.segments.back().cloned())
-    }
-
     /// The segments dropped since this was last asked.
     pub(crate) fn take_dropped(&mut self) -> Vec<Id> {
         std::mem::take(&mut self.dropped)

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use super::files::{SegmentFiles, parse_segment_name, stream_dir};
+use super::files::{STREAMS, SegmentFiles, stream_dir};
 use super::frame::{self, Salt};
 use super::header::{self, Identity};
 use super::index::Index;
@@ -40,14 +40,14 @@ pub(crate) struct SegmentWriter {
     /// Written and not yet synced.
     unsynced: Vec<Arc<dyn File>>,
     unsynced_names: bool,
-    /// Whether what a crash may have left past the positions was cut: done before the first write.
-    cut: bool,
+    /// Whether the directory is there, and what a crash may have left past the last position was cut.
+    prepared: bool,
 }
 
 impl SegmentWriter {
     /// The writer of a stream whose directory may exist, with files longer than their positions say.
     pub(crate) fn new(owner: Owner) -> SegmentWriter {
-        SegmentWriter { owner, unsynced: Vec::new(), unsynced_names: false, cut: false }
+        SegmentWriter { owner, unsynced: Vec::new(), unsynced_names: false, prepared: false }
     }
 
     /// Writes the entries of `chunk` from ordinal `from` on behind `last`, the stream's last segment. Returns the
@@ -61,7 +61,7 @@ impl SegmentWriter {
         roll: Roll,
         now_ms: u64,
     ) -> Result<Vec<Segment>> {
-        self.cut_leftovers(files, None, last)?;
+        self.prepare(files, last)?;
         let mut written = Vec::new();
         let mut current = match last {
             Some(segment) if !segment.position.sealed && segment.position.next_ordinal == from => {
@@ -109,45 +109,34 @@ impl SegmentWriter {
         self.unsynced.len()
     }
 
-    /// Once after opening: cuts the last segment to its position and removes the segments begun after it, for a crash
-    /// came before the checkpoint that would have recorded them, and their entries are in the tail again. Removes those
-    /// before `first`, too, whose removal the crash undid.
-    pub(crate) fn cut_leftovers(
-        &mut self,
-        files: &SegmentFiles,
-        first: Option<Id>,
-        last: Option<&Segment>,
-    ) -> Result<()> {
-        if self.cut {
+    /// Once after opening: makes the directory, or cuts the last segment to its position, for a crash came before the
+    /// checkpoint that would have recorded what was written since, and those entries are in the tail again.
+    ///
+    /// Nothing is removed here: redb may name segments that a record replayed since has dropped.
+    fn prepare(&mut self, files: &SegmentFiles, last: Option<&Segment>) -> Result<()> {
+        if self.prepared {
             return Ok(());
         }
         let dir = stream_dir(self.owner.stream);
         let doing = |error| Error::io(format_args!("preparing {dir}"), error);
-        match files.storage().list(&dir) {
-            Ok(names) => {
-                for id in names.iter().filter_map(|name| parse_segment_name(name)) {
-                    if first.is_some_and(|first| id < first) || last.is_none_or(|last| id > last.position.last_id) {
-                        files.remove(self.owner.stream, id)?;
-                        self.unsynced_names = true;
-                    }
-                }
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+        match last {
+            None => {
                 files.storage().create_dir(&dir).map_err(doing)?;
-                files.storage().sync_dir(super::files::STREAMS).map_err(doing)?;
+                // Even if it was there: a process that was killed may have made it, and not synced its name.
+                files.storage().sync_dir(STREAMS).map_err(doing)?;
             }
-            Err(error) => return Err(doing(error)),
-        }
-        if let Some(segment) = last.filter(|segment| !segment.position.sealed) {
-            let file = files.open(segment.stream, segment.position.first_id)?;
-            let len = file.len().map_err(doing)?;
-            if len < segment.position.end {
-                return Err(Error::corrupt(segment.path(), len, "the file ends too early"));
+            Some(segment) if !segment.position.sealed => {
+                let file = files.open(segment.stream, segment.position.first_id)?;
+                let len = file.len().map_err(doing)?;
+                if len < segment.position.end {
+                    return Err(Error::corrupt(segment.path(), len, "the file ends too early"));
+                }
+                file.set_len(segment.position.end).map_err(doing)?;
+                self.keep(file);
             }
-            file.set_len(segment.position.end).map_err(doing)?;
-            self.keep(file);
+            Some(_) => {}
         }
-        self.cut = true;
+        self.prepared = true;
         Ok(())
     }
 

@@ -236,6 +236,44 @@ mod tests {
     }
 
     #[test]
+    fn the_number_and_layout_of_each_change_are_pinned() {
+        let id = |seq| Id::new(1, seq);
+        let name = || "n".to_owned();
+        let front = Front { ordinal: 3, bytes: 4, id: id(5) };
+        let retention = Retention::default().max_len(7).max_bytes(8).only_acknowledged();
+        let deliver = Change::Deliver {
+            group: 1,
+            consumer: 2,
+            now_ms: 3,
+            ids: vec![id(4), id(5)],
+            cursor: id(5),
+            entries_read: Some(6),
+        };
+        let assign = Change::Assign { group: 1, consumer: 2, now_ms: 3, delivered_ms: 4, ids: vec![(id(5), 6)] };
+        let pinned = [
+            (Change::CreateStream { name: name(), incarnation: 300 }, "0100016efb2c01"),
+            (Change::DeleteStream, "0101"),
+            (Change::Trim { front, last: id(2), removed: 6 }, "010203040105010206"),
+            (Change::Delete { entries: vec![(id(2), 9)], front }, "01030101020903040105"),
+            (Change::SetRetention(retention), "010401070001080001"),
+            (Change::CreateGroup { group: 1, name: name(), cursor: id(2), entries_read: None }, "010501016e010200"),
+            (Change::DestroyGroup { group: 1 }, "010601"),
+            (Change::SetCursor { group: 1, cursor: id(2), entries_read: Some(3) }, "01070101020103"),
+            (Change::CreateConsumer { group: 1, consumer: 2, name: name(), now_ms: 3 }, "01080102016e03"),
+            (Change::DeleteConsumer { group: 1, consumer: 2 }, "01090102"),
+            (deliver, "010a010203020104010501050106"),
+            (assign, "010b0102030401010506"),
+            (Change::Ack { group: 1, ids: vec![id(2)] }, "010c01010102"),
+        ];
+        for (change, expected) in pinned {
+            let mut bytes = Vec::new();
+            codec::encode(CHANGE_VERSION, &change, &mut bytes);
+            assert_eq!(codec::hex(&bytes), expected, "{change:?}");
+            assert_eq!(codec::decode::<Change>(CHANGE_VERSION, &bytes).unwrap(), change);
+        }
+    }
+
+    #[test]
     fn a_record_cut_anywhere_does_not_decode_to_something_else() {
         let mut record = Vec::new();
         encode_change(5, &Change::SetRetention(Retention::default().max_len(7)), &mut record);

@@ -207,3 +207,82 @@ impl StreamState {
         true
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::fmt::Debug;
+    use std::time::Duration;
+
+    use serde::de::DeserializeOwned;
+
+    use super::*;
+    use crate::codec::{hex, seal, unseal};
+
+    /// Asserts that a row is sealed to these bytes, and that they say the same again.
+    pub(crate) fn pinned<T: Serialize + DeserializeOwned + PartialEq + Debug>(row: &T, expected: &str) {
+        let sealed = seal(1, row);
+        assert_eq!(hex(&sealed), expected);
+        assert_eq!(unseal::<T>(1, &sealed).unwrap(), *row);
+    }
+
+    /// A row with a different value in each place.
+    pub(crate) fn sample() -> StreamRow {
+        let position = Position {
+            identity: [0x1d; 16],
+            first_id: Id::new(20, 21),
+            last_id: Id::new(22, 23),
+            first_ordinal: 24,
+            next_ordinal: 25,
+            base_bytes: 26,
+            begin: 27,
+            end: 28,
+            created_ms: 1_700_000_000_000,
+            sealed: true,
+            hollow: false,
+        };
+        StreamRow {
+            name: "orders".to_owned(),
+            incarnation: 0x0102_0304_0506_0708,
+            covered: 1,
+            last_id: Id::new(2, 3),
+            entries_added: 4,
+            length: 5,
+            max_deleted_id: Id::new(6, 7),
+            trimmed_to: Id::new(8, 9),
+            front: Front { ordinal: 10, bytes: 11, id: Id::new(12, 13) },
+            next_ordinal: 14,
+            next_bytes: 300,
+            retention: Retention::default().max_len(15).max_age(Duration::new(16, 17)).acknowledged(),
+            next_group: 18,
+            segments: vec![position],
+        }
+    }
+
+    #[test]
+    fn the_layout_of_a_streams_row_is_pinned() {
+        pinned(
+            &sample(),
+            concat!(
+                "8ad506e501066f7264657273fd08070605040302010102030405060708090a0b0c0d0efb2c01010f0110110001001201",
+                "1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1415161718191a1b1cfd0068e5cf8b0100000100",
+            ),
+        );
+    }
+
+    #[test]
+    fn the_layouts_of_the_rows_of_groups_consumers_and_pending_entries_are_pinned() {
+        let mut group =
+            GroupRow { name: "billing".to_owned(), cursor: Id::new(1, 2), entries_read: Some(3), next_consumer: 4 };
+        pinned(&group, "91fd8c14010762696c6c696e670102010304");
+        group.entries_read = None;
+        pinned(&group, "dc0ab405010762696c6c696e6701020004");
+        let mut consumer = ConsumerRow { name: "worker".to_owned(), seen_ms: 1_700_000_000_000, active_ms: Some(5) };
+        pinned(&consumer, "3dc166320106776f726b6572fd0068e5cf8b0100000105");
+        consumer.active_ms = None;
+        pinned(&consumer, "999ec0c60106776f726b6572fd0068e5cf8b01000000");
+        pinned(
+            &PendingRow { consumer: 6, delivered_ms: 1_700_000_000_000, deliveries: 7 },
+            "f0aab1bf0106fd0068e5cf8b01000007",
+        );
+    }
+}

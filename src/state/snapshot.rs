@@ -54,3 +54,27 @@ impl Snapshot {
         out
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::delta::tests::sample;
+    use super::*;
+    use crate::codec::hex;
+
+    #[test]
+    fn the_layout_of_a_snapshot_is_pinned() {
+        let row =
+            GroupRow { name: "billing".to_owned(), cursor: Id::new(1, 2), entries_read: Some(3), next_consumer: 4 };
+        let group = GroupSnapshot { number: 1, row, oldest_pending: Some(Id::new(1, 1)) };
+        let stream = StreamSnapshot { number: 7, row: sample(), groups: vec![group] };
+        let snapshot = Snapshot { next_stream: 8, streams: vec![stream] };
+        let bytes = snapshot.encode();
+        let expected = concat!(
+            "01080107066f7264657273fd08070605040302010102030405060708090a0b0c0d0efb2c01010f01101100010012011d",
+            "1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1415161718191a1b1cfd0068e5cf8b010000010001010762696c6c696e67010201",
+            "0304010101",
+        );
+        assert_eq!(hex(&bytes), expected);
+        assert_eq!(codec::decode::<Snapshot>(SNAPSHOT_VERSION, &bytes).unwrap(), snapshot);
+    }
+}

@@ -267,3 +267,23 @@ fn write(transaction: &WriteTransaction, commit: &Commit) -> Result<(), redb::Er
     transaction.open_table(META)?.insert(META_KEY, &*seal(&commit.meta))?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::delta::tests::pinned;
+    use super::super::tombstones::Bits;
+    use super::Meta;
+
+    #[test]
+    fn the_layout_of_what_redb_says_of_the_broker_is_pinned() {
+        let meta = Meta { floor: 300, covered: 302, catalog: 301, next_stream: 4, journal: true };
+        pinned(&meta, "478d428101fb2c01fb2e01fb2d010401");
+    }
+
+    #[test]
+    fn the_layout_of_a_bitmap_is_pinned() {
+        let mut bits: Bits = [0; 16];
+        (bits[0], bits[1], bits[15]) = (1, 300, 1 << 63);
+        pinned(&bits, "db189c200101fb2c0100000000000000000000000000fd0000000000000080");
+    }
+}

@@ -6,7 +6,7 @@
 //!
 //! Locks are taken in this order: gate, catalog, a stream's writer, a stream, the journal.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::task::Waker;
@@ -65,7 +65,8 @@ pub(crate) struct Core {
 /// Which streams there are.
 #[derive(Debug)]
 pub(crate) struct Catalog {
-    pub(crate) streams: HashMap<Arc<str>, Arc<StreamCell>>,
+    /// In the order of their names: a simulation must meet them in the same order each time.
+    pub(crate) streams: BTreeMap<Arc<str>, Arc<StreamCell>>,
     pub(crate) next_stream: u64,
     /// Deleted since the last checkpoint.
     pub(crate) deleted: Vec<Arc<StreamCell>>,
@@ -268,7 +269,7 @@ impl Core {
         self.gate.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Every stream, in no order.
+    /// Every stream, by name.
     pub(crate) fn cells(&self) -> Vec<Arc<StreamCell>> {
         self.catalog().streams.values().map(Arc::clone).collect()
     }

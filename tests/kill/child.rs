@@ -18,7 +18,7 @@ use std::process::Child;
 use std::thread;
 use std::time::Duration;
 
-use streamlog::{Broker, Durability, Id, Result, Trim};
+use streamlog::{Broker, Durability, Id, Message, Result, Trim};
 
 use crate::Random;
 
@@ -102,7 +102,12 @@ fn tell(result: Result<()>) {
 }
 
 fn list(ids: &[Id]) -> String {
-    ids.iter().map(|id| format!(" {id}")).collect()
+    words(ids.iter().map(ToString::to_string))
+}
+
+/// Words to go on a line, each behind a blank.
+fn words(words: impl Iterator<Item = String>) -> String {
+    words.flat_map(|word| [" ".to_owned(), word]).collect()
 }
 
 fn produce(broker: &Broker, run: u64, number: u64) -> Result<()> {
@@ -144,11 +149,12 @@ fn consume(broker: &Broker, run: u64, group: &str, number: u64) -> Result<()> {
             if messages.is_empty() {
                 continue;
             }
-            let delivered: String = messages.iter().map(|m| format!(" {}*{}", m.id(), m.deliveries())).collect();
+            let delivered = words(messages.iter().map(|m| format!("{}*{}", m.id(), m.deliveries())));
             say(&format!("> {stream} {group} {name}{delivered}"));
             // Some stay pending until the next life; what comes again is acknowledged.
             let keep = random.below(10) == 0;
-            let ids: Vec<Id> = messages.iter().filter(|m| !keep || m.deliveries() > 1).map(|m| m.id()).collect();
+            let done = messages.iter().filter(|message| !keep || message.deliveries() > 1);
+            let ids: Vec<Id> = done.map(Message::id).collect();
             for ids in ids.chunks(1 + random.below(30) as usize) {
                 say(&format!("a {stream} {group}{}", list(ids)));
                 consumer.group().ack(ids)?;

@@ -197,7 +197,7 @@ impl Ledger {
 fn read(stream: &Stream) -> BTreeMap<Id, Key> {
     let mut found = BTreeMap::new();
     let mut last = Id::MIN;
-    for entry in stream.range(..).iter() {
+    for entry in stream.range(..) {
         let entry = entry.unwrap();
         assert!(entry.id > last, "{}: {} after {last}", stream.name(), entry.id);
         last = entry.id;

@@ -1,0 +1,293 @@
+//! The operations of a workload: what a user can do to a broker, and what its background does.
+
+use std::time::Duration;
+
+use streamlog::{Broker, Durability, Id, IdSpec, Result, Retention, StartAt, Trim};
+
+use super::observe::Snapshot;
+
+pub(crate) type Name = &'static str;
+
+/// All there ever are, in order.
+pub(crate) const STREAMS: [Name; 3] = ["a", "b", "c"];
+
+/// What streams are told to keep.
+pub(crate) const KEEPS: [Keep; 5] = [
+    Keep { max_len: Some(6), ..Keep::EVERYTHING },
+    Keep { max_len: Some(9), max_bytes: Some(900), ..Keep::EVERYTHING },
+    Keep { max_age_ms: Some(40), ..Keep::EVERYTHING },
+    Keep { acknowledged: true, ..Keep::EVERYTHING },
+    Keep { max_len: Some(12), max_age_ms: Some(90), acknowledged: true, ..Keep::EVERYTHING },
+];
+
+/// A consumer of a group of a stream.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Who {
+    pub(crate) stream: Name,
+    pub(crate) group: Name,
+    pub(crate) consumer: Name,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Op {
+    Create(Name),
+    DeleteStream(Name),
+    Add { stream: Name, bytes: usize, id: IdSpec, trim: Option<Trim>, level: Option<Durability> },
+    Batch { stream: Name, bytes: Vec<usize>, trim: Option<Trim> },
+    Group { stream: Name, group: Name, start: StartAt },
+    Destroy { stream: Name, group: Name },
+    SetCursor { stream: Name, group: Name, to: StartAt },
+    CreateConsumer(Who),
+    DeleteConsumer(Who),
+    ReadNew { who: Who, count: usize, no_ack: bool },
+    Fetch { who: Who, count: usize },
+    History { who: Who, after: Id },
+    Ack { stream: Name, group: Name, ids: Vec<Id>, level: Option<Durability> },
+    Claim { who: Who, ids: Vec<Id>, min_idle_ms: u64, force: bool, just_ids: bool },
+    AutoClaim { who: Who, min_idle_ms: u64, count: usize },
+    Delete { stream: Name, ids: Vec<Id> },
+    Trim { stream: Name, trim: Trim },
+    Retain { stream: Name, keep: Keep },
+    Retention,
+    Flush,
+    Checkpoint,
+    Spare,
+    Sync,
+    Reopen,
+}
+
+/// What a stream is told to keep.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Keep {
+    pub(crate) max_len: Option<u64>,
+    pub(crate) max_age_ms: Option<u64>,
+    pub(crate) max_bytes: Option<u64>,
+    pub(crate) acknowledged: bool,
+}
+
+impl Keep {
+    pub(crate) const EVERYTHING: Keep = Keep { max_len: None, max_age_ms: None, max_bytes: None, acknowledged: false };
+
+    pub(crate) fn retention(self) -> Retention {
+        let mut retention = Retention::default();
+        if let Some(entries) = self.max_len {
+            retention = retention.max_len(entries);
+        }
+        if let Some(ms) = self.max_age_ms {
+            retention = retention.max_age(Duration::from_millis(ms));
+        }
+        if let Some(bytes) = self.max_bytes {
+            retention = retention.max_bytes(bytes);
+        }
+        if self.acknowledged { retention.acknowledged() } else { retention }
+    }
+
+    /// The trims that it amounts to, in order.
+    pub(crate) fn trims(self) -> Vec<Trim> {
+        let mut trims = Vec::new();
+        trims.extend(self.max_len.map(Trim::max_len));
+        trims.extend(self.max_age_ms.map(|ms| Trim::max_age(Duration::from_millis(ms))));
+        trims.extend(self.max_bytes.map(Trim::max_bytes));
+        trims.extend(self.acknowledged.then(Trim::acknowledged));
+        trims
+    }
+}
+
+/// Who waits for the disk.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Levels {
+    pub(crate) writes: Durability,
+    pub(crate) acks: Durability,
+}
+
+/// What an operation gave: entries' IDs, and a number.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Outcome {
+    pub(crate) ids: Vec<Id>,
+    pub(crate) number: u64,
+}
+
+impl From<Vec<Id>> for Outcome {
+    fn from(ids: Vec<Id>) -> Outcome {
+        Outcome { ids, number: 0 }
+    }
+}
+
+impl From<u64> for Outcome {
+    fn from(number: u64) -> Outcome {
+        Outcome { ids: Vec::new(), number }
+    }
+}
+
+impl From<bool> for Outcome {
+    fn from(yes: bool) -> Outcome {
+        u64::from(yes).into()
+    }
+}
+
+impl From<()> for Outcome {
+    fn from((): ()) -> Outcome {
+        Outcome::default()
+    }
+}
+
+/// The fields of an entry: other bytes at every moment, so that no entry passes for another.
+fn fields(now_ms: u64, number: usize, bytes: usize) -> Vec<(String, Vec<u8>)> {
+    let value = |at: usize| (now_ms as usize).wrapping_mul(31).wrapping_add(number * 17 + at * 7) as u8;
+    vec![
+        ("at".to_owned(), format!("{now_ms}.{number}").into_bytes()),
+        ("data".to_owned(), (0..bytes).map(value).collect()),
+    ]
+}
+
+impl Op {
+    /// Does it. [`Reopen`](Op::Reopen) is its caller's to do.
+    pub(crate) fn run(&self, broker: &Broker, now_ms: u64) -> Result<Outcome> {
+        let stream = |name: Name| broker.stream(name);
+        let group = |stream: Name, group: Name| Ok(broker.stream(stream)?.group(group).existing()?);
+        let consumer = |who: Who| Ok::<_, streamlog::Error>(group(who.stream, who.group)?.consumer(who.consumer));
+        Ok(match *self {
+            Op::Create(name) => stream(name)?.create()?.into(),
+            Op::DeleteStream(name) => stream(name)?.delete_stream()?.into(),
+            Op::Add { stream: name, bytes, id, trim, level } => {
+                let stream = stream(name)?;
+                let mut entry = stream.entry(fields(now_ms, 0, bytes)).id(id);
+                if let Some(trim) = trim {
+                    entry = entry.trim(trim);
+                }
+                if let Some(level) = level {
+                    entry = entry.durability(level);
+                }
+                vec![entry.add()?].into()
+            }
+            Op::Batch { stream: name, ref bytes, trim } => {
+                let stream = stream(name)?;
+                let mut batch = stream.batch();
+                for (number, &bytes) in bytes.iter().enumerate() {
+                    batch.push(fields(now_ms, number, bytes))?;
+                }
+                if let Some(trim) = trim {
+                    batch = batch.trim(trim);
+                }
+                batch.add()?.into()
+            }
+            Op::Group { stream: name, group, start } => {
+                drop(stream(name)?.group(group).start_at(start).ensure()?);
+                ().into()
+            }
+            Op::Destroy { stream, group: name } => group(stream, name)?.destroy()?.into(),
+            Op::SetCursor { stream, group: name, to } => group(stream, name)?.set_cursor(to)?.into(),
+            Op::CreateConsumer(who) => group(who.stream, who.group)?.create_consumer(who.consumer)?.into(),
+            Op::DeleteConsumer(who) => group(who.stream, who.group)?.delete_consumer(who.consumer)?.into(),
+            Op::ReadNew { who, count, no_ack } => {
+                let read = consumer(who)?.read_new().count(count);
+                let read = if no_ack { read.no_ack() } else { read };
+                read.next()?.ids().into()
+            }
+            Op::Fetch { who, count } => consumer(who)?.fetch().count(count).next()?.ids().into(),
+            Op::History { who, after } => consumer(who)?.history(after).read()?.ids().into(),
+            Op::Ack { stream, group: name, ref ids, level } => {
+                let group = group(stream, name)?;
+                match level {
+                    Some(level) => group.ack_with(ids, level)?.into(),
+                    None => group.ack(ids)?.into(),
+                }
+            }
+            Op::Claim { who, ref ids, min_idle_ms, force, just_ids } => {
+                let claim = consumer(who)?.claim(ids).min_idle(Duration::from_millis(min_idle_ms));
+                let claim = if force { claim.force() } else { claim };
+                if just_ids { claim.just_ids()?.into() } else { claim.run()?.ids().into() }
+            }
+            Op::AutoClaim { who, min_idle_ms, count } => {
+                let min_idle = Duration::from_millis(min_idle_ms);
+                consumer(who)?.auto_claim(min_idle).count(count).run()?.messages.ids().into()
+            }
+            Op::Delete { stream: name, ref ids } => stream(name)?.delete(ids)?.into(),
+            Op::Trim { stream: name, trim } => stream(name)?.trim(trim)?.into(),
+            Op::Retain { stream: name, keep } => stream(name)?.set_retention(keep.retention())?.into(),
+            Op::Retention => broker.trim_step()?.into(),
+            Op::Flush => broker.flush_all()?.into(),
+            Op::Checkpoint => broker.checkpoint()?.into(),
+            Op::Spare => broker.spare_step()?.into(),
+            Op::Sync => broker.sync()?.into(),
+            Op::Reopen => ().into(),
+        })
+    }
+
+    /// Whether the state stays what it was, whatever the operation returns.
+    pub(crate) fn is_background(&self) -> bool {
+        matches!(self, Op::Flush | Op::Checkpoint | Op::Spare | Op::Sync | Op::Reopen)
+    }
+
+    /// Whether everything up to this operation survives power loss once it has returned.
+    pub(crate) fn makes_durable(&self, levels: Levels) -> bool {
+        let level = match *self {
+            Op::Add { level, .. } => level.unwrap_or(levels.writes),
+            Op::Ack { level, .. } => level.unwrap_or(levels.acks),
+            Op::Create(_)
+            | Op::DeleteStream(_)
+            | Op::Batch { .. }
+            | Op::Group { .. }
+            | Op::Destroy { .. }
+            | Op::SetCursor { .. }
+            | Op::CreateConsumer(_)
+            | Op::DeleteConsumer(_)
+            | Op::Delete { .. }
+            | Op::Trim { .. }
+            | Op::Retain { .. } => levels.writes,
+            Op::Checkpoint | Op::Sync | Op::Reopen => Durability::Always,
+            Op::ReadNew { .. }
+            | Op::Fetch { .. }
+            | Op::History { .. }
+            | Op::Claim { .. }
+            | Op::AutoClaim { .. }
+            | Op::Retention
+            | Op::Flush
+            | Op::Spare => Durability::Os,
+        };
+        level == Durability::Always
+    }
+
+    /// What the operation amounts to, if it is more than one record: a crash may fall between them. A stream is
+    /// created before what is first done to it, retention is a trim after the other, and a fetch looks through what
+    /// is pending before it reads.
+    pub(crate) fn parts(&self, before: &Snapshot) -> Vec<Op> {
+        match *self {
+            Op::Add { stream, .. }
+            | Op::Batch { stream, .. }
+            | Op::Group { stream, .. }
+            | Op::Retain { stream, .. }
+                if !before.streams.contains_key(stream) =>
+            {
+                vec![Op::Create(stream), self.clone()]
+            }
+            Op::Retention => {
+                let mut parts = Vec::new();
+                for stream in STREAMS.into_iter().filter(|&name| before.streams.contains_key(name)) {
+                    let retention = before.streams[stream].marks.retention;
+                    let keep = KEEPS.into_iter().find(|keep| keep.retention() == retention).unwrap_or_default();
+                    parts.extend(keep.trims().into_iter().map(|trim| Op::Trim { stream, trim }));
+                }
+                parts
+            }
+            Op::Fetch { who, count } => {
+                let Some(group) = before.group(who.stream, who.group) else { return vec![self.clone()] };
+                let mut parts = Vec::new();
+                if !group.consumers.contains_key(who.consumer) {
+                    parts.push(Op::CreateConsumer(who));
+                }
+                let entries = &before.streams[who.stream].entries;
+                let own = group.pending.iter().filter(|(_, row)| row.consumer == who.consumer).map(|(&id, _)| id);
+                let own: Vec<_> = own.collect();
+                for ids in own.chunks(count).take_while(|ids| ids.iter().all(|id| !entries.contains_key(id))) {
+                    let level = Some(Durability::Os);
+                    parts.push(Op::Ack { stream: who.stream, group: who.group, ids: ids.to_vec(), level });
+                }
+                parts.push(self.clone());
+                parts
+            }
+            _ if self.is_background() => Vec::new(),
+            _ => vec![self.clone()],
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! A trial: a broker on a disk that crashes, beside one in memory that does not.
+//!
+//! Both do the same operations at the same times. After each the second is looked at, and what is seen is kept: these
+//! are the states that the broker has been in. After a crash the first must be in one of them, and in none before
+//! those that its callers were told are durable. It then goes on from there, and so does the second, made anew.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use streamlog::sim::{SimDisk, Survival};
+use streamlog::{Broker, Builder, Durability, ManualClock};
+
+use super::checks::Told;
+use super::observe::{Snapshot, observe};
+use super::op::{Levels, Op, Outcome};
+
+/// `Err` is a complaint: the engine broke a promise.
+pub(crate) type Verdict<T = ()> = Result<T, String>;
+
+/// When the first operation happens.
+const START_MS: u64 = 1000;
+
+/// What a broker is opened with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Setup {
+    pub(crate) levels: Levels,
+    pub(crate) segment_bytes: u64,
+    pub(crate) segment_age_ms: u64,
+    pub(crate) journal_file_bytes: u64,
+    pub(crate) checkpoint_bytes: u64,
+    pub(crate) journal_bytes_max: u64,
+    pub(crate) tail_bytes: usize,
+    /// Nearly nothing: blocks are read from the disk each time.
+    pub(crate) cache_bytes: usize,
+    pub(crate) open_files_max: usize,
+    pub(crate) sabotaged_checkpoint: bool,
+}
+
+impl Default for Setup {
+    fn default() -> Setup {
+        Setup {
+            levels: Levels { writes: Durability::Always, acks: Durability::Always },
+            segment_bytes: 300,
+            segment_age_ms: 1 << 30,
+            journal_file_bytes: 2 << 10,
+            checkpoint_bytes: 4 << 10,
+            journal_bytes_max: 1 << 20,
+            tail_bytes: 1 << 10,
+            cache_bytes: 1 << 10,
+            open_files_max: 4,
+            sabotaged_checkpoint: false,
+        }
+    }
+}
+
+impl Setup {
+    fn builder(&self, clock: &ManualClock) -> Builder {
+        Broker::builder()
+            .clock(clock.clone())
+            .background(false)
+            .durability(self.levels.writes)
+            .ack_durability(self.levels.acks)
+    }
+
+    fn open(&self, disk: &SimDisk, clock: &ManualClock) -> streamlog::Result<Broker> {
+        let broker = self
+            .builder(clock)
+            .segment_bytes(self.segment_bytes)
+            .segment_age(Duration::from_millis(self.segment_age_ms))
+            .journal_file_bytes(self.journal_file_bytes)
+            .checkpoint_bytes(self.checkpoint_bytes)
+            .journal_bytes_max(self.journal_bytes_max)
+            .tail_bytes(self.tail_bytes)
+            .cache_bytes(self.cache_bytes)
+            .open_files_max(self.open_files_max)
+            .open_on(disk.storage())?;
+        if self.sabotaged_checkpoint {
+            broker.sabotage_checkpoint_order();
+        }
+        Ok(broker)
+    }
+}
+
+/// The broker that never crashes, and all that it has been.
+pub(crate) struct Model {
+    setup: Setup,
+    clock: ManualClock,
+    twin: Broker,
+    /// What was done, and when.
+    history: Vec<(u64, Op)>,
+    /// `states[k]` is the state after the first `k` operations.
+    pub(crate) states: Vec<Arc<Snapshot>>,
+}
+
+impl Model {
+    fn new(setup: Setup) -> Model {
+        let clock = ManualClock::at(START_MS);
+        let twin = Model::twin(&setup, &clock);
+        Model { setup, clock, twin, history: Vec::new(), states: vec![Arc::default()] }
+    }
+
+    fn twin(setup: &Setup, clock: &ManualClock) -> Broker {
+        let builder = setup.builder(clock).journal_file_bytes(64 << 10);
+        builder.open_in_memory().unwrap_or_else(|error| panic!("the model: {error}"))
+    }
+
+    pub(crate) fn now(&self) -> &Arc<Snapshot> {
+        &self.states[self.states.len() - 1]
+    }
+
+    /// Does what the operation amounts to, record by record; returns what the last of them gave.
+    fn run(&mut self, op: &Op, now_ms: u64) -> streamlog::Result<Outcome> {
+        let mut outcome = Ok(Outcome::default());
+        for part in op.parts(self.now()) {
+            self.clock.set(now_ms);
+            outcome = part.run(&self.twin, now_ms);
+            let state = observe(&self.twin, &self.clock, now_ms).unwrap_or_else(|error| panic!("the model: {error}"));
+            self.history.push((now_ms, part));
+            self.states.push(Arc::new(state));
+        }
+        // What the steps of the background return is not the user's.
+        if op.is_background() || matches!(op, Op::Retention) { outcome.map(|_| Outcome::default()) } else { outcome }
+    }
+
+    /// Goes back to the state after the first `count` operations.
+    fn rewind(&mut self, count: usize) {
+        if count == self.history.len() {
+            return;
+        }
+        self.history.truncate(count);
+        self.states.truncate(count + 1);
+        self.twin = Model::twin(&self.setup, &self.clock);
+        for (now_ms, part) in &self.history {
+            self.clock.set(*now_ms);
+            let _ = part.run(&self.twin, *now_ms);
+        }
+    }
+}
+
+/// What became of an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ran {
+    Returned,
+    /// The disk went off.
+    Crashed,
+}
+
+pub(crate) struct Trial {
+    pub(crate) setup: Setup,
+    pub(crate) disk: SimDisk,
+    pub(crate) clock: ManualClock,
+    pub(crate) now_ms: u64,
+    pub(crate) live: Option<Broker>,
+    pub(crate) model: Model,
+    /// How many operations have returned: those that a kill must leave.
+    pub(crate) returned: usize,
+    /// How many operations power loss must leave.
+    pub(crate) durable: usize,
+    /// Whether the broker is looked at after every operation.
+    pub(crate) watched: bool,
+    /// How many recoveries did not come to their end.
+    pub(crate) recoveries_crashed: u64,
+    pub(crate) told: Told,
+    pub(crate) log: Vec<String>,
+}
+
+impl Trial {
+    /// Opens a broker on a new disk, which may crash meanwhile.
+    pub(crate) fn new(setup: Setup, disk: SimDisk) -> Trial {
+        let clock = ManualClock::at(START_MS);
+        let live = setup.open(&disk, &clock).ok();
+        let model = Model::new(setup);
+        let (returned, durable) = (0, 0);
+        let (told, log) = (Told::default(), Vec::new());
+        let (now_ms, watched, recoveries_crashed) = (START_MS, true, 0);
+        Trial { setup, disk, clock, now_ms, live, model, returned, durable, watched, recoveries_crashed, told, log }
+    }
+
+    pub(crate) fn live(&self) -> &Broker {
+        self.live.as_ref().expect("the broker is open")
+    }
+
+    pub(crate) fn observe(&self) -> Verdict<Snapshot> {
+        observe(self.live(), &self.clock, self.now_ms).map_err(|error| format!("reading failed: {error}"))
+    }
+
+    /// Does an operation on both.
+    pub(crate) fn run(&mut self, op: &Op) -> Verdict<Ran> {
+        self.now_ms += 1;
+        let expected = self.model.run(op, self.now_ms);
+        self.clock.set(self.now_ms);
+        self.log.push(format!("{:>3}  {} {op:?}", self.model.history.len(), self.now_ms));
+        self.told.asked(op);
+        let got = if matches!(op, Op::Reopen) { self.reopen() } else { op.run(self.live(), self.now_ms) };
+        match (&got, &expected) {
+            (Err(_), _) if self.disk.is_off() => return Ok(Ran::Crashed),
+            (Ok(_), Ok(_)) if op.is_background() => {}
+            (Ok(got), Ok(expected)) if got == expected => {}
+            (Err(got), Err(expected)) if got.kind() == expected.kind() => {}
+            _ => return Err(format!("{op:?} gave {got:?}, not {expected:?}")),
+        }
+        self.returned = self.model.history.len();
+        if let Ok(outcome) = &got {
+            self.told.returned(self.returned, op, outcome);
+        }
+        if got.is_ok() && op.makes_durable(self.setup.levels) {
+            self.durable = self.returned;
+        }
+        if self.disk.is_off() {
+            return Ok(Ran::Crashed);
+        }
+        if self.watched {
+            let seen = self.observe()?;
+            if seen != **self.model.now() {
+                return Err(format!("after {op:?}:\n{}", self.model.now().difference(&seen)));
+            }
+        }
+        Ok(Ran::Returned)
+    }
+
+    fn reopen(&mut self) -> streamlog::Result<Outcome> {
+        if let Some(broker) = self.live.take() {
+            broker.close()?;
+        }
+        self.live = Some(self.setup.open(&self.disk, &self.clock)?);
+        Ok(Outcome::default())
+    }
+
+    /// Crashes, comes back with what survived, and opens the broker again; crashes in the middle of that, too, as
+    /// often as `again` says: at which of its operations, and with what survival.
+    pub(crate) fn crash(&mut self, survival: Survival, again: &[(u64, Survival)]) -> Verdict {
+        self.disk.crash();
+        if let Some(broker) = self.live.take() {
+            broker.crash();
+        }
+        let mut kept = self.model.history.len();
+        self.restart(survival, &mut kept);
+        for &(at, survival) in again {
+            self.disk.crash_at(self.disk.operations() + at);
+            match self.setup.open(&self.disk, &self.clock) {
+                Ok(broker) => {
+                    self.live = Some(broker);
+                    if !self.disk.is_off() {
+                        self.recovered(kept)?;
+                        kept = self.returned;
+                    }
+                    self.disk.crash();
+                    self.live.take().into_iter().for_each(Broker::crash);
+                }
+                Err(_) if self.disk.is_off() => self.recoveries_crashed += 1,
+                Err(error) => return Err(format!("cannot be opened: {error}")),
+            }
+            self.restart(survival, &mut kept);
+        }
+        self.live =
+            Some(self.setup.open(&self.disk, &self.clock).map_err(|error| format!("cannot be opened: {error}"))?);
+        self.recovered(kept)
+    }
+
+    /// Turns the disk on again. `kept` is how many operations must be left.
+    fn restart(&mut self, survival: Survival, kept: &mut usize) {
+        self.log.push(format!("     crash: {survival:?}"));
+        self.disk.restart(survival);
+        *kept = (*kept).min(if survival == Survival::Kill { self.returned } else { self.durable });
+    }
+
+    /// Finds the state that the broker came back with, among those from `kept` on. What is published stays so.
+    fn recovered(&mut self, kept: usize) -> Verdict {
+        let found = self.observe()?;
+        let states = &self.model.states;
+        let Some(count) = (kept..states.len()).rev().find(|&count| *states[count] == found) else {
+            let earlier = (0..kept).rev().find(|&count| *states[count] == found);
+            let text = match earlier {
+                Some(count) => format!("came back with {count} operations, and {kept} were durable"),
+                None => format!("came back with what never was; {kept} operations were durable"),
+            };
+            let differences = (kept..states.len())
+                .map(|count| format!("after {count} operations:\n{}", states[count].difference(&found)));
+            return Err(format!("{text}\n{}", differences.collect::<String>()));
+        };
+        self.log.push(format!("     back with {count} operations"));
+        self.model.rewind(count);
+        self.told.rewind(count);
+        self.returned = count;
+        self.durable = count;
+        Ok(())
+    }
+}
