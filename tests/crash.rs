@@ -8,9 +8,13 @@
 //! observe    all that can be seen of a broker
 //! trial      a broker on a disk that crashes, beside one that does not
 //! checks     what must hold besides: nothing lost, nothing left over, new IDs new
+//! exhaust    short workloads, crashed everywhere
+//! faults     workloads on a disk that errs
+//! stories    what was found
 //! ```
 //!
-//! A failure prints its seed. `STREAMLOG_CRASH_SEEDS=n` runs that many seeds, `STREAMLOG_CRASH_SEED=s` that one only.
+//! A failure prints its seed. `STREAMLOG_CRASH_SEEDS=n` runs that many seeds, `STREAMLOG_CRASH_SEED=s` that one only; with
+//! `--nocapture` each test tells how many crashes that were, and how fast.
 
 #![cfg(feature = "simulation")]
 
@@ -18,8 +22,10 @@ mod crash {
     pub(crate) mod chance;
     pub(crate) mod checks;
     pub(crate) mod exhaust;
+    pub(crate) mod faults;
     pub(crate) mod observe;
     pub(crate) mod op;
+    mod stories;
     pub(crate) mod trial;
     pub(crate) mod workload;
 }
@@ -29,6 +35,7 @@ use std::time::{Duration, Instant};
 
 use crash::chance::Chance;
 use crash::exhaust::{Exhaust, KILL_OR_SECTORS, SURVIVALS};
+use crash::faults::until_a_failure;
 use crash::op::Levels;
 use crash::trial::{Ran, Setup, Trial, Verdict};
 use crash::workload::{ALPHABET, BEGUN, Letter, Manner, letter};
@@ -58,9 +65,8 @@ fn caught<T>(run: impl FnOnce() -> Verdict<T>) -> Verdict<T> {
     })
 }
 
-/// A workload from a seed, through several crashes. Returns how many.
-fn long(seed: u64, sabotage: fn(&mut Setup, &SimDisk)) -> Verdict<u64> {
-    let mut chance = Chance::new(seed);
+/// A trial from a seed, and how it is worked.
+fn begin(chance: &mut Chance, seed: u64, sabotage: fn(&mut Setup, &SimDisk)) -> (Trial, Manner) {
     let mut setup = Setup {
         levels: LEVELS[(seed % LEVELS.len() as u64) as usize],
         segment_bytes: 200 + chance.below(600),
@@ -78,16 +84,54 @@ fn long(seed: u64, sabotage: fn(&mut Setup, &SimDisk)) -> Verdict<u64> {
     sabotage(&mut setup, &disk);
     let mut trial = Trial::new(setup, disk);
     trial.watched = chance.once_in(2);
-    let mut crashes = 0;
-    let verdict = caught(|| {
-        for _ in 0..3 + chance.below(2) {
-            crashes += epoch(&mut trial, manner, &mut chance)?;
-        }
-        trial.check_files()?;
-        trial.drain(manner.only_work)
+    (trial, manner)
+}
+
+/// Checks what a trial came to, and says of a complaint where it comes from.
+fn end(seed: u64, mut trial: Trial, manner: Manner, verdict: Verdict<u64>) -> Verdict<u64> {
+    let verdict = verdict.and_then(|crashes| {
+        caught(|| {
+            trial.check_files()?;
+            trial.drain(manner.only_work)?;
+            Ok(crashes)
+        })
     });
-    verdict.map_err(|complaint| format!("seed {seed}: {complaint}\n{setup:?}\n{}", trial.log.join("\n")))?;
-    Ok(crashes)
+    verdict.map_err(|complaint| format!("seed {seed}: {complaint}\n{:?}\n{}", trial.setup, trial.log.join("\n")))
+}
+
+/// A workload from a seed, through several crashes. Returns how many.
+fn long(seed: u64, sabotage: fn(&mut Setup, &SimDisk)) -> Verdict<u64> {
+    let mut chance = Chance::new(seed);
+    let (mut trial, manner) = begin(&mut chance, seed, sabotage);
+    let verdict = caught(|| {
+        let epochs = 3 + chance.below(2);
+        (0..epochs).map(|_| epoch(&mut trial, manner, &mut chance)).sum()
+    });
+    end(seed, trial, manner, verdict)
+}
+
+/// A workload from a seed, on a disk that errs. Returns how often writing was stopped by that, or the machine.
+fn erring(seed: u64) -> Verdict<u64> {
+    let mut chance = Chance::new(seed);
+    let (mut trial, manner) = begin(&mut chance, seed, |_, _| {});
+    let verdict = caught(|| {
+        let mut failures = 0;
+        for _ in 0..3 {
+            trial.disk.clear_faults();
+            if until_a_failure(&mut trial, manner, &mut chance)? {
+                failures += 1;
+                if chance.once_in(2) {
+                    trial.reopen_after_failure()?;
+                    continue;
+                }
+            }
+            trial.disk.clear_faults();
+            trial.crash(chance.survival(), &[])?;
+            failures += epoch(&mut trial, manner, &mut chance)?;
+        }
+        Ok(failures)
+    });
+    end(seed, trial, manner, verdict)
 }
 
 /// Operations until a crash, and the recovery, which may crash too. Returns how many crashes that were.
@@ -159,8 +203,8 @@ impl Tally {
             let others: Vec<_> = self.complaints[1..].iter().filter_map(|complaint| complaint.lines().next()).collect();
             panic!("{first}\n{}", others.join("\n"));
         }
-        let rate = self.crashes as f64 / self.began.elapsed().as_secs_f64();
-        println!("{} crash points, {rate:.0} a second", self.crashes);
+        let rate = u128::from(self.crashes) * 1000 / self.began.elapsed().as_millis().max(1);
+        println!("{} crash points, {rate} a second", self.crashes);
     }
 }
 
@@ -176,9 +220,10 @@ fn a_long_workload_comes_back_from_every_crash_with_a_prefix_of_itself() {
 #[test]
 fn a_directory_being_made_can_be_made_again_wherever_the_crash_came() {
     let letters = [BEGUN[0]];
-    let survivals = &KILL_OR_SECTORS;
     let mut tally = Tally::begin();
-    tally.add(Exhaust { setup: Setup::default(), begun: &[], letters: &letters, survivals, in_recovery: true }.run());
+    for (survivals, in_recovery) in [(&SURVIVALS[..], false), (&KILL_OR_SECTORS[..1], true)] {
+        tally.add(Exhaust { setup: Setup::ALWAYS, begun: &[], letters: &letters, survivals, in_recovery }.run());
+    }
     tally.end();
 }
 
@@ -197,7 +242,7 @@ fn every_crash_point_of_chosen_workloads_leaves_a_prefix() {
     let mut tally = Tally::begin();
     for (number, names) in chosen.into_iter().enumerate() {
         let letters: Vec<Letter> = names.iter().map(|name| letter(name)).collect();
-        let setup = Setup { levels: [ALWAYS, OS][number % 2], ..Setup::default() };
+        let setup = Setup { levels: [ALWAYS, OS][number % 2], ..Setup::ALWAYS };
         tally.add(Exhaust { setup, begun: &BEGUN, letters: &letters, survivals: &SURVIVALS, in_recovery: false }.run());
     }
     tally.end();
@@ -209,7 +254,7 @@ fn every_crash_point_of_a_recovery_leaves_what_was_recovered() {
     let mut tally = Tally::begin();
     for names in chosen {
         let letters: Vec<Letter> = names.iter().map(|name| letter(name)).collect();
-        let setup = Setup { levels: OS, ..Setup::default() };
+        let setup = Setup { levels: OS, ..Setup::ALWAYS };
         let survivals = &KILL_OR_SECTORS[..1];
         tally.add(Exhaust { setup, begun: &BEGUN, letters: &letters, survivals, in_recovery: true }.run());
     }
@@ -221,7 +266,7 @@ fn every_pair_of_operations_leaves_a_prefix() {
     let mut tally = Tally::begin();
     for (number, first) in ALPHABET.into_iter().enumerate() {
         for second in ALPHABET {
-            let setup = Setup { levels: [ALWAYS, OS][number % 2], ..Setup::default() };
+            let setup = Setup { levels: [ALWAYS, OS][number % 2], ..Setup::ALWAYS };
             let letters = [first, second];
             tally.add(
                 Exhaust {
@@ -236,4 +281,28 @@ fn every_pair_of_operations_leaves_a_prefix() {
         }
     }
     tally.end();
+}
+
+#[test]
+fn a_disk_that_errs_costs_nothing_that_was_acknowledged() {
+    let mut tally = Tally::begin();
+    for seed in seeds(200) {
+        tally.add(erring(seed));
+    }
+    tally.end();
+}
+
+/// How many seeds a sabotaged engine may pass before the checker must have complained.
+const SEEDS_MAX: u64 = 40;
+
+#[test]
+fn the_checker_bites_where_the_journal_is_not_synced() {
+    let bites = |seed| long(seed, |_, disk| disk.ignore_sync("journal/")).is_err();
+    assert!((0..SEEDS_MAX).any(bites), "{SEEDS_MAX} seeds and no complaint");
+}
+
+#[test]
+fn the_checker_bites_where_redb_is_committed_before_the_journal_is_synced() {
+    let bites = |seed| long(seed, |setup, _| setup.sabotaged_checkpoint = true).is_err();
+    assert!((0..SEEDS_MAX).any(bites), "{SEEDS_MAX} seeds and no complaint");
 }

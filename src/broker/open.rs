@@ -44,6 +44,8 @@ pub(super) fn open(
     prepare(&*storage)?;
     let tables = Tables::open(&*storage)?;
     let (meta, loaded) = tables.load()?;
+    let with_segments = |(number, loaded): (&u64, &Loaded)| loaded.state.log.segments().next().map(|_| *number);
+    let with_segments: BTreeSet<u64> = loaded.iter().filter_map(with_segments).collect();
     let mut replay = Replay::new(meta, loaded);
     let fresh = !meta.journal && journal_is_empty(&*storage)?;
     let recovery = if fresh {
@@ -55,6 +57,8 @@ pub(super) fn open(
     let catalog = replay.into_catalog(directory);
     let files = SegmentFiles::new(Arc::clone(&storage), options.open_files_max);
     if last_lsn > meta.floor {
+        // Made anew when they are written to: after a sync that failed, no later one makes their names durable.
+        remove_streams(&*storage, |number| !with_segments.contains(&number))?;
         settle(&tables, &files, &catalog, &options, clock.now_ms(), last_lsn)?;
     }
     let catalog = Catalog { deleted: Vec::new(), ..catalog };
@@ -205,21 +209,29 @@ fn settle(
     checkpoint::unlink(files, &commit.deltas, &catalog.deleted)
 }
 
-/// Removes the files that redb has durably given up, and those it never heard of: of streams and of segments.
-fn sweep(files: &SegmentFiles, catalog: &Catalog) -> Result<()> {
-    let names = files.storage().list(STREAMS).map_err(|error| Error::io("listing the streams", error))?;
-    let cells: BTreeMap<u64, _> = catalog.streams.values().map(|cell| (cell.number, cell)).collect();
+/// Removes the directories of the streams that `unwanted` says.
+fn remove_streams(storage: &dyn Storage, unwanted: impl Fn(u64) -> bool) -> Result<()> {
+    let names = storage.list(STREAMS).map_err(|error| Error::io("listing the streams", error))?;
     for name in names {
         match name.parse::<u64>() {
-            Ok(number) if number.to_string() == name => match cells.get(&number) {
-                None => checkpoint::remove_stream(files.storage(), number)?,
-                Some(cell) => {
-                    let segments = cell.lock().state.log.segments().map(|segment| segment.position.first_id).collect();
-                    files.remove_others(number, &segments)?;
+            Ok(number) if number.to_string() == name => {
+                if unwanted(number) {
+                    checkpoint::remove_stream(storage, number)?;
                 }
-            },
+            }
             _ => tracing::warn!(name, "an unknown file among the streams is left alone"),
         }
+    }
+    Ok(())
+}
+
+/// Removes the files that redb has durably given up, and those it never heard of: of streams and of segments.
+fn sweep(files: &SegmentFiles, catalog: &Catalog) -> Result<()> {
+    let numbers: BTreeSet<u64> = catalog.streams.values().map(|cell| cell.number).collect();
+    remove_streams(files.storage(), |number| !numbers.contains(&number))?;
+    for cell in catalog.streams.values() {
+        let segments = cell.lock().state.log.segments().map(|segment| segment.position.first_id).collect();
+        files.remove_others(cell.number, &segments)?;
     }
     for cell in catalog.streams.values() {
         let hollow = |segment: &&Segment| segment.position.hollow;

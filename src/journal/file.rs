@@ -83,33 +83,52 @@ pub(crate) fn head_len(snapshot: &[u8]) -> u64 {
     (HEADER + frame::HEADER_LEN + snapshot.len()) as u64
 }
 
+/// A file that is whole and has not its name yet.
+#[derive(Debug)]
+pub(crate) struct Unnamed {
+    name: String,
+    first_lsn: Lsn,
+    file: JournalFile,
+}
+
 /// Makes the file whose first record will be `first_lsn`, from `spare` (of at least `capacity` bytes) if there is one.
-/// When this returns the file is durable under its name.
 pub(crate) fn create(
     storage: &dyn Storage,
     directory: Identity,
     first_lsn: Lsn,
     mark: Lsn,
     capacity: u64,
-    spare: Option<&str>,
+    spare: Option<String>,
     snapshot: &[u8],
-) -> Result<JournalFile> {
+) -> Result<Unnamed> {
     let doing = |error| Error::io("creating a journal file", error);
-    let temporary = spare_name(0);
-    let name = spare.unwrap_or(&temporary);
-    if spare.is_none() {
-        preallocate(storage, name, capacity)?;
-    }
+    let name = match spare {
+        Some(spare) => spare,
+        None => {
+            let temporary = spare_name(0);
+            preallocate(storage, &temporary, capacity)?;
+            temporary
+        }
+    };
     let identity = storage.random();
     let salt = Salt::new(&identity);
     let mut head = header::encode(MAGIC, identity, HEADER_VERSION, &JournalHeader { directory, first_lsn, mark });
     frame::encode(salt, Frame { key: key(first_lsn, mark), flags: SNAPSHOT, body: snapshot }, &mut head);
-    let file = storage.open(name).map_err(doing)?;
+    let file = storage.open(&name).map_err(doing)?;
     file.write_at(&head, 0).map_err(doing)?;
     file.sync().map_err(doing)?;
-    storage.rename(name, &path(first_lsn)).map_err(doing)?;
-    storage.sync_dir(JOURNAL).map_err(doing)?;
-    Ok(JournalFile { file, salt, head_len: head.len() as u64, capacity })
+    Ok(Unnamed { name, first_lsn, file: JournalFile { file, salt, head_len: head.len() as u64, capacity } })
+}
+
+impl Unnamed {
+    /// Gives the file its name; when this returns it is durable under it. If it fails the name may be there all the
+    /// same: recovery would look for the next record in this file and no other.
+    pub(crate) fn publish(self, storage: &dyn Storage) -> Result<JournalFile> {
+        let doing = |error| Error::io("naming a journal file", error);
+        storage.rename(&self.name, &path(self.first_lsn)).map_err(doing)?;
+        storage.sync_dir(JOURNAL).map_err(doing)?;
+        Ok(self.file)
+    }
 }
 
 /// Makes a file of `bytes` zeros that are really there: the disk cannot be full when they are overwritten.

@@ -85,7 +85,8 @@ impl Journal {
     ) -> Result<Journal> {
         let needed = file::head_len(snapshot) + MARK_BYTES;
         let new =
-            file::create(&*storage, directory, next_lsn, next_lsn - 1, first_file_bytes.max(needed), None, snapshot)?;
+            file::create(&*storage, directory, next_lsn, next_lsn - 1, first_file_bytes.max(needed), None, snapshot)?
+                .publish(&*storage)?;
         Ok(Journal {
             storage,
             directory,
@@ -166,7 +167,8 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// What the system says. If the new file could not be made nothing has changed, and trying again may help.
+    /// What the system says. If the new file could not be made nothing has changed, and trying again may help; if it
+    /// could not be named, writing stops.
     pub(crate) fn rotate(&self, record_bytes: u64, snapshot: impl FnOnce(Lsn) -> Vec<u8>) -> Result<()> {
         let mut append = self.append();
         self.check()?;
@@ -178,8 +180,8 @@ impl Journal {
         let spare = if needed <= self.file_bytes { append.spares.pop() } else { None };
         let capacity = needed.max(self.file_bytes);
         let synced = self.synced.load(Ordering::Acquire);
-        let new =
-            file::create(&*self.storage, self.directory, first_lsn, synced, capacity, spare.as_deref(), &snapshot)?;
+        let new = file::create(&*self.storage, self.directory, first_lsn, synced, capacity, spare, &snapshot)?;
+        let new = new.publish(&*self.storage).map_err(|error| self.fail(error))?;
         let old = std::mem::replace(&mut append.current, new);
         if append.files.back().is_some_and(|&(first, _)| first == first_lsn) {
             // The old file held no record, and the new one has taken its name.

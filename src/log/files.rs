@@ -71,18 +71,24 @@ impl SegmentFiles {
         Ok(file)
     }
 
-    /// Creates a segment.
+    /// Creates a segment, in place of what a crash may have left under its name: after a sync of the directory that
+    /// failed, no later one makes a name durable that was there before.
     pub(crate) fn create(&self, stream: u64, first_id: Id) -> Result<Arc<dyn File>> {
+        self.remove(stream, first_id)?;
         let path = segment_path(stream, first_id);
         let file = self.storage.create(&path).map_err(|error| Error::io(format_args!("creating {path}"), error))?;
         self.keep(stream, first_id, &file);
         Ok(file)
     }
 
-    /// Cuts a segment's file to `len` bytes.
+    /// Cuts a segment's file to `len` bytes, for good.
     pub(crate) fn cut(&self, stream: u64, first_id: Id, len: u64) -> Result<()> {
+        let doing = |error| Error::io(format_args!("cutting {}", segment_path(stream, first_id)), error);
         let file = self.open(stream, first_id)?;
-        file.set_len(len).map_err(|error| Error::io(format_args!("cutting {}", segment_path(stream, first_id)), error))
+        if file.len().map_err(doing)? == len {
+            return Ok(());
+        }
+        file.set_len(len).and_then(|()| file.sync()).map_err(doing)
     }
 
     /// Removes a segment's file; no error if there is none.
@@ -100,7 +106,11 @@ impl SegmentFiles {
     /// Removes the segments of `stream` that are not among these, for good.
     pub(crate) fn remove_others(&self, stream: u64, segments: &BTreeSet<Id>) -> Result<()> {
         let dir = stream_dir(stream);
-        let names = self.storage.list(&dir).map_err(|error| Error::io(format_args!("sweeping {dir}"), error))?;
+        let doing = |error| Error::io(format_args!("sweeping {dir}"), error);
+        let names = match self.storage.list(&dir) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            names => names.map_err(doing)?,
+        };
         let ids = names.iter().filter_map(|name| parse_segment_name(name));
         let others: Vec<_> = ids.filter(|id| !segments.contains(id)).collect();
         if others.is_empty() { Ok(()) } else { self.remove_all(stream, &others) }

@@ -144,7 +144,7 @@ impl Op {
     /// Does it. [`Reopen`](Op::Reopen) is its caller's to do.
     pub(crate) fn run(&self, broker: &Broker, now_ms: u64) -> Result<Outcome> {
         let stream = |name: Name| broker.stream(name);
-        let group = |stream: Name, group: Name| Ok(broker.stream(stream)?.group(group).existing()?);
+        let group = |stream: Name, group: Name| broker.stream(stream)?.group(group).existing();
         let consumer = |who: Who| Ok::<_, streamlog::Error>(group(who.stream, who.group)?.consumer(who.consumer));
         Ok(match *self {
             Op::Create(name) => stream(name)?.create()?.into(),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use streamlog::sim::{SimDisk, Survival};
-use streamlog::{Broker, Builder, Durability, ManualClock};
+use streamlog::{Broker, Builder, Durability, ErrorKind, ManualClock};
 
 use super::checks::Told;
 use super::observe::{Snapshot, observe};
@@ -30,30 +30,26 @@ pub(crate) struct Setup {
     pub(crate) checkpoint_bytes: u64,
     pub(crate) journal_bytes_max: u64,
     pub(crate) tail_bytes: usize,
-    /// Nearly nothing: blocks are read from the disk each time.
     pub(crate) cache_bytes: usize,
     pub(crate) open_files_max: usize,
     pub(crate) sabotaged_checkpoint: bool,
 }
 
-impl Default for Setup {
-    fn default() -> Setup {
-        Setup {
-            levels: Levels { writes: Durability::Always, acks: Durability::Always },
-            segment_bytes: 300,
-            segment_age_ms: 1 << 30,
-            journal_file_bytes: 2 << 10,
-            checkpoint_bytes: 4 << 10,
-            journal_bytes_max: 1 << 20,
-            tail_bytes: 1 << 10,
-            cache_bytes: 1 << 10,
-            open_files_max: 4,
-            sabotaged_checkpoint: false,
-        }
-    }
-}
-
 impl Setup {
+    /// Everyone waits for the disk, and all is so small that it is full soon.
+    pub(crate) const ALWAYS: Setup = Setup {
+        levels: Levels { writes: Durability::Always, acks: Durability::Always },
+        segment_bytes: 300,
+        segment_age_ms: 1 << 30,
+        journal_file_bytes: 2 << 10,
+        checkpoint_bytes: 4 << 10,
+        journal_bytes_max: 1 << 20,
+        tail_bytes: 1 << 10,
+        cache_bytes: 1 << 10,
+        open_files_max: 4,
+        sabotaged_checkpoint: false,
+    };
+
     fn builder(&self, clock: &ManualClock) -> Builder {
         Broker::builder()
             .clock(clock.clone())
@@ -160,6 +156,8 @@ pub(crate) struct Trial {
     pub(crate) watched: bool,
     /// How many recoveries did not come to their end.
     pub(crate) recoveries_crashed: u64,
+    /// What the last operation failed with, if that was the disk's fault.
+    pub(crate) failed: Option<ErrorKind>,
     pub(crate) told: Told,
     pub(crate) log: Vec<String>,
 }
@@ -172,8 +170,22 @@ impl Trial {
         let model = Model::new(setup);
         let (returned, durable) = (0, 0);
         let (told, log) = (Told::default(), Vec::new());
-        let (now_ms, watched, recoveries_crashed) = (START_MS, true, 0);
-        Trial { setup, disk, clock, now_ms, live, model, returned, durable, watched, recoveries_crashed, told, log }
+        let (now_ms, watched, recoveries_crashed, failed) = (START_MS, true, 0, None);
+        Trial {
+            setup,
+            disk,
+            clock,
+            now_ms,
+            live,
+            model,
+            returned,
+            durable,
+            watched,
+            recoveries_crashed,
+            failed,
+            told,
+            log,
+        }
     }
 
     pub(crate) fn live(&self) -> &Broker {
@@ -197,7 +209,10 @@ impl Trial {
             (Ok(_), Ok(_)) if op.is_background() => {}
             (Ok(got), Ok(expected)) if got == expected => {}
             (Err(got), Err(expected)) if got.kind() == expected.kind() => {}
-            _ => return Err(format!("{op:?} gave {got:?}, not {expected:?}")),
+            _ => {
+                self.failed = got.as_ref().err().map(streamlog::Error::kind).filter(|_| expected.is_ok());
+                return Err(format!("{op:?} gave {got:?}, not {expected:?}"));
+            }
         }
         self.returned = self.model.history.len();
         if let Ok(outcome) = &got {
@@ -279,10 +294,15 @@ impl Trial {
             return Err(format!("{text}\n{}", differences.collect::<String>()));
         };
         self.log.push(format!("     back with {count} operations"));
+        self.keep(count);
+        self.durable = count;
+        Ok(())
+    }
+
+    /// Takes the state after `count` operations for the one that the broker is in.
+    pub(crate) fn keep(&mut self, count: usize) {
         self.model.rewind(count);
         self.told.rewind(count);
         self.returned = count;
-        self.durable = count;
-        Ok(())
     }
 }

@@ -76,7 +76,7 @@ pub(crate) fn letter(name: &str) -> Letter {
     all.into_iter().find(|letter| letter.0 == name).unwrap_or_else(|| panic!("there is no letter `{name}`"))
 }
 
-/// How long workloads are made.
+/// What long workloads are made of.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Manner {
     /// How many streams there are.
@@ -93,7 +93,7 @@ impl Manner {
     pub(crate) fn next(self, chance: &mut Chance, state: &Snapshot) -> Op {
         let stream = STREAMS[chance.index(self.streams)];
         let group = *chance.pick(&GROUPS);
-        let who = Who { stream, group, consumer: *chance.pick(&CONSUMERS) };
+        let who = Who { stream, group, consumer: CONSUMERS[chance.index(CONSUMERS.len())] };
         let pending: Vec<Id> =
             state.group(stream, group).map(|group| group.pending.keys().copied().collect()).unwrap_or_default();
         let ids: Vec<Id> =
@@ -115,7 +115,7 @@ impl Manner {
                 Op::Add { stream, bytes: bytes(chance), id, trim, level }
             }
             16..22 => {
-                let bytes = (0..chance.below(6) + 1).map(|_| bytes(chance)).collect();
+                let bytes = (0..=chance.below(5)).map(|_| bytes(chance)).collect();
                 let trim = (!self.only_work && chance.once_in(8)).then(|| trim(chance, &ids));
                 Op::Batch { stream, bytes, trim }
             }
@@ -135,7 +135,7 @@ impl Manner {
             50..52 => Op::History { who, after: Id::MIN },
             52..54 => Op::CreateConsumer(who),
             54..57 => Op::Flush,
-            57..60 => Op::Checkpoint,
+            57..60 | 98.. => Op::Checkpoint,
             60..62 => Op::Spare,
             62..64 => Op::Sync,
             64..66 => Op::Reopen,
@@ -149,8 +149,7 @@ impl Manner {
             90..91 => Op::Create(stream),
             91..94 => Op::Destroy { stream, group },
             94..96 => Op::DeleteConsumer(who),
-            96..98 => Op::SetCursor { stream, group, to: start(chance, &ids) },
-            _ => Op::Checkpoint,
+            _ => Op::SetCursor { stream, group, to: start(chance, &ids) },
         }
     }
 }

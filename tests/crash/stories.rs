@@ -1,0 +1,77 @@
+//! The faults that this checker found, each as short as it can be told.
+
+use streamlog::sim::{Fault, FaultOp, SimDisk, Survival};
+use streamlog::{Durability, ErrorKind, IdSpec};
+
+use super::exhaust::Exhaust;
+use super::op::{Levels, Op};
+use super::trial::{Setup, Trial};
+use super::workload::{BEGUN, Letter, letter};
+
+const SETUP: Setup = Setup { levels: Levels { writes: Durability::Os, acks: Durability::Os }, ..Setup::ALWAYS };
+
+fn everywhere(names: &[&str], survival: Survival, in_recovery: bool) {
+    let letters: Vec<Letter> = names.iter().map(|name| letter(name)).collect();
+    let exhaust = Exhaust { setup: SETUP, begun: &BEGUN, letters: &letters, survivals: &[survival], in_recovery };
+    exhaust.run().unwrap_or_else(|complaint| panic!("{complaint}"));
+}
+
+fn add(bytes: usize) -> Op {
+    Op::Add { stream: "a", bytes, id: IdSpec::Auto, trim: None, level: None }
+}
+
+fn failing_sync_of(dir: &str, times: u64) -> Fault {
+    let path_contains = Some(dir.to_owned());
+    Fault { op: FaultOp::SyncDir, path_contains, after: 0, times, error: std::io::ErrorKind::Other }
+}
+
+/// The process was killed with records in the system's memory alone. The next one read them, put them into redb, and
+/// then the power went: the journal ended before redb, which was taken for damage.
+#[test]
+fn records_that_went_to_redb_after_a_kill_may_be_missing_in_the_journal() {
+    everywhere(&["add os"], Survival::Kill, true);
+}
+
+/// The journal had trimmed what redb still held in segments. Recovery flushed what came after the trim, and before that
+/// removed every segment but those it knew; the power went before redb was committed, and redb's segments were gone.
+#[test]
+fn a_recovery_that_trims_removes_nothing_before_redb_knows() {
+    everywhere(&["checkpoint", "trim all", "add os"], Survival::Kill, true);
+}
+
+/// Segments were unlinked, their directory was not synced, and the close was clean: the power went, the files came
+/// back, and after a clean close nobody looked for any.
+#[test]
+fn what_was_unlinked_before_a_clean_close_does_not_come_back() {
+    everywhere(&["checkpoint", "trim all", "reopen"], Survival::Nothing, false);
+    everywhere(&["checkpoint", "delete stream", "reopen"], Survival::Nothing, false);
+}
+
+/// A new journal file was renamed into place and the directory's sync failed. The record that had asked for it was
+/// refused and smaller ones went on into the old file, but recovery looked for them in the new one.
+#[test]
+fn writing_stops_when_a_journal_file_cannot_be_named_for_certain() {
+    let mut trial = Trial::new(SETUP, SimDisk::new(1));
+    trial.run(&add(10)).unwrap();
+    trial.disk.inject(failing_sync_of("journal", 1));
+    while trial.run(&add(700)).is_ok() {}
+    assert_eq!(trial.failed, Some(ErrorKind::Io));
+    assert!(trial.run(&add(1)).is_err());
+    assert_eq!(trial.failed, Some(ErrorKind::WritesStopped));
+    trial.reopen_after_failure().unwrap();
+}
+
+/// A checkpoint failed to sync the directory of a new segment. The next process made the segment again under the name
+/// that was there; no later sync made it durable, and redb named a file that the power took.
+#[test]
+fn a_segment_made_again_after_its_name_could_not_be_synced_is_there_for_good() {
+    for dir in ["streams/1", "streams"] {
+        let mut trial = Trial::new(SETUP, SimDisk::new(1));
+        trial.run(&add(10)).unwrap();
+        trial.disk.inject(failing_sync_of(dir, 1));
+        assert!(trial.run(&Op::Checkpoint).is_err(), "{dir}");
+        trial.reopen_after_failure().unwrap();
+        trial.run(&Op::Checkpoint).unwrap();
+        trial.crash(Survival::Nothing, &[]).unwrap();
+    }
+}
