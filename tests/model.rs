@@ -220,8 +220,8 @@ impl Build for Sizes {
     }
 }
 
-fn tiny(durability: Durability) -> Sizes {
-    Some(Small {
+fn tiny(durability: Durability) -> Small {
+    Small {
         durability,
         segment_bytes: 400,
         tail_bytes: 600,
@@ -229,7 +229,7 @@ fn tiny(durability: Durability) -> Sizes {
         journal_bytes_max: 16 << 10,
         cache_bytes: 2048,
         open_files_max: 2,
-    })
+    }
 }
 
 fn any_sizes() -> impl Strategy<Value = Sizes> {
@@ -263,12 +263,12 @@ fn sim() -> Box<dyn Place> {
 
 #[test]
 fn a_broker_of_tiny_segments_does_what_the_model_does() {
-    check(250, Just(tiny(Durability::Always)), sim);
+    check(200, Just(Some(tiny(Durability::Always))), sim);
 }
 
 #[test]
 fn a_broker_of_any_sizes_does_what_the_model_does() {
-    check(250, any_sizes(), sim);
+    check(200, any_sizes(), sim);
 }
 
 #[test]
@@ -279,5 +279,5 @@ fn a_broker_of_default_sizes_does_what_the_model_does() {
 #[test]
 fn a_broker_on_a_real_disk_does_what_the_model_does() {
     let place = || -> Box<dyn Place> { Box::new(tempfile::tempdir().expect("a temporary directory")) };
-    check(8, Just(tiny(Durability::Os)), place);
+    check(8, Just(Some(tiny(Durability::Os))), place);
 }

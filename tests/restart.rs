@@ -113,8 +113,9 @@ enum Ending {
     Copy,
 }
 
+/// At the lowest durability: a crash here is the process's, and syncs only take time.
 fn builder() -> Builder {
-    Broker::builder().background(false).segment_bytes(2 << 10).journal_file_bytes(16 << 10)
+    Broker::builder().durability(Durability::Os).background(false).segment_bytes(2 << 10).journal_file_bytes(16 << 10)
 }
 
 /// Ends the life of a broker in `path` and opens it, or its copy, again.
@@ -169,10 +170,14 @@ fn survives(steps: &[fn(&Site)], then: fn(&Site)) {
 }
 
 fn survives_with(builder: &Builder, steps: &[fn(&Site)], then: fn(&Site)) {
-    let mut places = vec![Between::Nothing, Between::CheckpointAfterEach, Between::FlushAfterEach];
-    places.extend((0..steps.len()).map(Between::CheckpointAfter));
-    for between in places {
-        for ending in [Ending::Close, Ending::Crash, Ending::Copy] {
+    let mut places: Vec<(Between, &[Ending])> = vec![
+        (Between::Nothing, &[Ending::Close, Ending::Crash, Ending::Copy]),
+        (Between::CheckpointAfterEach, &[Ending::Crash, Ending::Copy]),
+        (Between::FlushAfterEach, &[Ending::Crash]),
+    ];
+    places.extend((0..steps.len()).map(|step| (Between::CheckpointAfter(step), &[Ending::Crash][..])));
+    for (between, endings) in places {
+        for &ending in endings {
             let story = format!("{ending:?}, {between:?}");
             let directory = tempfile::tempdir().unwrap();
             let clock = ManualClock::at(START_MS);
@@ -423,6 +428,31 @@ fn deleted_entries_stay_deleted_wherever_they_were() {
             let info = site.orders().info().unwrap();
             assert_eq!((info.length, info.max_deleted_id, info.first_id), (98, id(104), Some(id(4))));
             assert_eq!(site.orders().delete(&ids([50, 4])).unwrap(), 1);
+        },
+    );
+}
+
+#[test]
+fn holes_that_span_whole_segments_stay_holes_and_the_stream_goes_on_around_them() {
+    survives(
+        &[
+            |site| site.add(1, 150),
+            |site| assert_eq!(site.orders().delete(&ids(2..=149)).unwrap(), 148),
+            |site| site.add(151, 300),
+            |site| assert_eq!(site.orders().delete(&ids(160..=250)).unwrap(), 91),
+            |site| drop(site.worker("a").read_new().count(5).next().unwrap()),
+        ],
+        |site| {
+            let left: Vec<u64> = [1].into_iter().chain(150..=159).chain(251..=300).collect();
+            assert_eq!(entry_ids(&site.orders()), ids(left.iter().copied()));
+            let backwards: Vec<_> = site.orders().range(..).rev().read().unwrap().iter().map(|e| e.id).collect();
+            assert_eq!(backwards, ids(left.iter().rev().copied()));
+            assert_eq!(site.orders().get(id(200)).unwrap(), None);
+            let worker = site.worker("a");
+            assert_eq!(worker.fetch().count(9).next().unwrap().ids(), ids([1, 150, 151, 152, 153]));
+            assert_eq!(worker.fetch().count(9).next().unwrap().ids(), ids((154..=159).chain(251..=253)));
+            assert_eq!(site.orders().trim(Trim::max_len(50)).unwrap(), 11);
+            assert_eq!(entry_ids(&site.orders()), ids(251..=300));
         },
     );
 }
@@ -728,8 +758,7 @@ fn batches_are_there_whole_with_the_trim_that_came_with_them() {
 
 #[test]
 fn many_streams_and_groups_keep_apart() {
-    survives_with(
-        &builder().durability(Durability::Os),
+    survives(
         &[
             |site| {
                 for number in 0..40 {

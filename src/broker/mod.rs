@@ -122,7 +122,8 @@ impl Broker {
 
 impl Open {
     fn close(&self) -> Result<()> {
-        // The last handle may be dropped by whoever holds it longest, even a thread of ours that is ending.
+        // Whoever else closes meanwhile waits here, and finds it done.
+        let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         if !self.core.set_closed() {
             return Ok(());
@@ -132,7 +133,7 @@ impl Open {
             thread.join().map_err(|_| Error::new(crate::ErrorKind::Io, "a background thread panicked"))?;
         }
         let closed = self.core.checkpoint().and_then(|()| self.core.journal.close());
-        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+        lock.take();
         closed
     }
 }

@@ -180,7 +180,7 @@ mod tests {
     fn a_file_begins_with_its_header_and_the_snapshot_and_is_zeros_from_there() {
         let storage = Memory::default();
         super::super::create_dir(&storage).unwrap();
-        let made = create(&storage, [0xd1; 16], 300, 299, 1000, None, b"snapshot").unwrap();
+        let made = create(&storage, [0xd1; 16], 300, 299, 1000, None, b"snapshot").unwrap().publish(&storage).unwrap();
         let mut bytes = vec![0xff; made.file.len().unwrap() as usize];
         made.file.read_at(&mut bytes, 0).unwrap();
         assert_eq!(bytes.len(), 1000);

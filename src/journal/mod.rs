@@ -147,6 +147,20 @@ impl Journal {
         Ok(Some(lsn))
     }
 
+    /// Hands everything appended so far to the operating system.
+    ///
+    /// # Errors
+    ///
+    /// As [`append_record`](Self::append_record).
+    pub(crate) fn write_all(&self) -> Result<()> {
+        let mut append = self.append();
+        if append.buffer.is_empty() {
+            return Ok(());
+        }
+        self.check()?;
+        self.write_out(&mut append)
+    }
+
     fn write_out(&self, append: &mut Append) -> Result<()> {
         if append.buffer.is_empty() {
             return Ok(());

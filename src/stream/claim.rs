@@ -82,7 +82,8 @@ impl Claim {
         self
     }
 
-    /// Also entries that are pending with nobody, if they are in the stream (`FORCE`).
+    /// Also entries that are pending with nobody, if they are in the stream (`FORCE`): counted as if they had been
+    /// delivered once before.
     pub fn force(mut self) -> Claim {
         self.options.force = true;
         self
@@ -100,8 +101,8 @@ impl Claim {
         self
     }
 
-    /// Takes the entries over and returns them. Those deleted from the stream are pending no longer, and are in
-    /// [`Messages::deleted`].
+    /// Takes the entries over and returns them; one given twice is claimed twice. Those deleted from the stream are
+    /// pending no longer, however short their idle time, and are in [`Messages::deleted`].
     ///
     /// # Errors
     ///

@@ -340,7 +340,13 @@ impl Core {
             }
             let (ids, changes, value) = match plan(&mut stream, Blocks { cache: &self.cache, held: &held })? {
                 Plan::Write { ids, changes, value } => (ids, changes, value),
-                Plan::Nothing(value) => return Ok((value, self.journal.last_lsn())),
+                Plan::Nothing(value) => {
+                    // What was found done already must be as sure as if it had been done now.
+                    if !synced {
+                        self.journal.write_all()?;
+                    }
+                    return Ok((value, self.journal.last_lsn()));
+                }
                 Plan::Load(segment, at) => {
                     drop((stream, gate));
                     held.push(self.load(cell, &segment, at)?);
