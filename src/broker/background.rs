@@ -6,7 +6,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
-use crate::stream::core::{Core, StreamCell};
+use crate::stream::cell::StreamCell;
+use crate::stream::core::Core;
 use crate::stream::work::Work;
 
 impl Core {

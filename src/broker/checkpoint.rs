@@ -15,7 +15,8 @@ use crate::log::writer::Roll;
 use crate::state::delta::StreamDelta;
 use crate::state::tables::{Commit, Meta};
 use crate::storage::Storage;
-use crate::stream::core::{Core, StreamCell};
+use crate::stream::cell::StreamCell;
+use crate::stream::core::Core;
 
 /// Writes a stream's tail to its segments, synced, and takes what else changed: the stream as of the record that `covered`
 /// gives, under the stream's lock. `None` if nothing changed.

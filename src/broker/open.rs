@@ -22,7 +22,9 @@ use crate::state::change::{Change, Recorded, decode};
 use crate::state::snapshot::{Snapshot, StreamSnapshot};
 use crate::state::tables::{Commit, Loaded, Meta, Tables};
 use crate::storage::{Lock, Storage};
-use crate::stream::core::{Catalog, Core, StreamCell};
+use crate::stream::catalog::Catalog;
+use crate::stream::cell::StreamCell;
+use crate::stream::core::Core;
 
 /// The first journal file after opening is no larger: opening writes its zeros.
 const FIRST_FILE_BYTES: u64 = 1 << 20;

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::cell::Inner;
 use super::collect::Collector;
 use super::consumer::Asking;
-use super::core::{Ids, Inner, Plan, found};
+use super::core::{Ids, Plan, found};
 use super::{Consumer, Messages};
 use crate::clock::millis;
 use crate::error::{Error, ErrorKind, Result};

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::core::Inner;
+use super::cell::Inner;
 use crate::entry::{Entry, Fields};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Id;

@@ -5,8 +5,10 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::catalog::check_name;
+use super::cell::Inner;
 use super::collect::Collector;
-use super::core::{Ids, Inner, Plan, check_name, found};
+use super::core::{Ids, Plan, found};
 use super::read::{Block, Place};
 use super::{Claim, Group, Messages};
 use crate::error::{Error, Result};

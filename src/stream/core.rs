@@ -6,27 +6,27 @@
 //!
 //! Locks are taken in this order: gate, catalog, a stream's writer, a stream, the journal.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::task::Waker;
 use std::time::Duration;
 
-use super::waiting::Waiting;
+use super::catalog::Catalog;
+use super::cell::{Inner, StreamCell, Unpublished};
 use super::work::Work;
 use crate::clock::{Clock, millis};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::id::Id;
 use crate::journal::{Journal, Lsn};
 use crate::log::header::Identity;
 use crate::log::segment::At;
 use crate::log::stream_log::Blocks;
-use crate::log::writer::{Owner, Roll};
-use crate::log::{Block, BlockCache, Lookup, Segment, SegmentFiles, SegmentWriter};
-use crate::options::{Durability, NAME_BYTES_MAX, Options};
+use crate::log::writer::Roll;
+use crate::log::{Block, BlockCache, Lookup, Segment, SegmentFiles};
+use crate::options::{Durability, Options};
+use crate::state::Tables;
 use crate::state::change::{Added, Bodies, Change, encode_added, encode_change};
 use crate::state::snapshot::{Snapshot, StreamSnapshot};
-use crate::state::{StreamState, Tables};
 use crate::storage::Storage;
 
 #[derive(Debug)]
@@ -39,7 +39,7 @@ pub(crate) struct Core {
     pub(crate) files: SegmentFiles,
     pub(crate) cache: BlockCache,
     gate: RwLock<()>,
-    catalog: RwLock<Catalog>,
+    pub(super) catalog: RwLock<Catalog>,
     /// Streams with entries that wait for a sync to be seen.
     unpublished: Mutex<Vec<Arc<StreamCell>>>,
     /// What all tails hold in memory.
@@ -60,55 +60,6 @@ pub(crate) struct Core {
     /// Breaks the order of the checkpoint, for tests that must notice.
     #[cfg(any(test, feature = "simulation"))]
     pub(crate) sabotage: AtomicBool,
-}
-
-/// Which streams there are.
-#[derive(Debug)]
-pub(crate) struct Catalog {
-    /// In the order of their names: a simulation must meet them in the same order each time.
-    pub(crate) streams: BTreeMap<Arc<str>, Arc<StreamCell>>,
-    pub(crate) next_stream: u64,
-    /// Deleted since the last checkpoint.
-    pub(crate) deleted: Vec<Arc<StreamCell>>,
-}
-
-/// One stream, shared by its handles.
-#[derive(Debug)]
-pub(crate) struct StreamCell {
-    pub(crate) number: u64,
-    pub(crate) name: Arc<str>,
-    pub(crate) writer: Mutex<SegmentWriter>,
-    stream: Mutex<Inner>,
-    /// The stream was deleted. A hint outside its lock; [`Inner::deleted`] is the truth.
-    deleted: AtomicBool,
-}
-
-/// A stream's state, and what of it may be seen.
-#[derive(Debug)]
-pub(crate) struct Inner {
-    pub(crate) state: StreamState,
-    pub(crate) deleted: bool,
-    /// Entries before this ordinal may be seen.
-    pub(crate) visible: u64,
-    /// The last ID that may be seen.
-    pub(crate) visible_last_id: Id,
-    /// Entries that wait for their level, in order.
-    unpublished: VecDeque<Unpublished>,
-    /// Whether the stream is in [`Core::unpublished`].
-    listed: bool,
-    pub(crate) waiting: Waiting,
-    /// Counts the events that may give a waiter something: who saw none since its last try can sleep.
-    pub(crate) news: u64,
-    /// What of the tail is counted in [`Core::tail_bytes`].
-    counted: usize,
-}
-
-#[derive(Debug)]
-struct Unpublished {
-    lsn: Lsn,
-    synced: bool,
-    visible: u64,
-    last_id: Id,
 }
 
 /// What an operation decided under the stream's lock.
@@ -157,71 +108,6 @@ macro_rules! found {
 }
 pub(crate) use found;
 
-impl StreamCell {
-    pub(crate) fn new(directory: Identity, state: StreamState) -> StreamCell {
-        let owner =
-            Owner { directory, stream: state.number, incarnation: state.incarnation, name: state.name.to_string() };
-        StreamCell {
-            number: state.number,
-            name: Arc::clone(&state.name),
-            writer: Mutex::new(SegmentWriter::new(owner)),
-            deleted: AtomicBool::new(false),
-            stream: Mutex::new(Inner {
-                visible: state.log.next_ordinal(),
-                visible_last_id: state.last_id,
-                state,
-                deleted: false,
-                unpublished: VecDeque::new(),
-                listed: false,
-                waiting: Waiting::default(),
-                news: 0,
-                counted: 0,
-            }),
-        }
-    }
-
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.stream.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn lock_writer(&self) -> MutexGuard<'_, SegmentWriter> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn is_deleted(&self) -> bool {
-        self.deleted.load(Ordering::Acquire)
-    }
-}
-
-impl Inner {
-    /// How many entries were added that nobody may see yet.
-    pub(crate) fn unseen(&self) -> u64 {
-        self.state.log.next_ordinal() - self.visible.max(self.state.front.ordinal)
-    }
-
-    /// Lets everything be seen whose level is met, given what is synced; returns whom to wake.
-    fn publish(&mut self, synced: Lsn) -> Vec<Waker> {
-        let before = self.visible;
-        while let Some(next) = self.unpublished.front().filter(|next| !next.synced || next.lsn <= synced) {
-            (self.visible, self.visible_last_id) = (next.visible, next.last_id);
-            self.unpublished.pop_front();
-        }
-        if self.visible == before { Vec::new() } else { self.wake_for_new() }
-    }
-
-    /// Notes that there may be something for those who wait; returns whom to wake.
-    pub(crate) fn wake_for_new(&mut self) -> Vec<Waker> {
-        self.news += 1;
-        self.waiting.wake_for_new()
-    }
-
-    /// Notes that nobody can go on as before; returns whom to wake.
-    pub(crate) fn wake_all(&mut self) -> Vec<Waker> {
-        self.news += 1;
-        self.waiting.all()
-    }
-}
-
 impl Core {
     pub(crate) fn new(
         storage: Arc<dyn Storage>,
@@ -257,21 +143,8 @@ impl Core {
         }
     }
 
-    pub(crate) fn catalog(&self) -> RwLockReadGuard<'_, Catalog> {
-        self.catalog.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn catalog_mut(&self) -> RwLockWriteGuard<'_, Catalog> {
-        self.catalog.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn gate(&self) -> RwLockReadGuard<'_, ()> {
+    pub(super) fn gate(&self) -> RwLockReadGuard<'_, ()> {
         self.gate.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Every stream, by name.
-    pub(crate) fn cells(&self) -> Vec<Arc<StreamCell>> {
-        self.catalog().streams.values().map(Arc::clone).collect()
     }
 
     pub(crate) fn roll(&self) -> Roll {
@@ -471,7 +344,7 @@ impl Core {
     }
 
     /// Goes on in a new journal file.
-    fn rotate(&self, record_bytes: u64) -> Result<()> {
+    pub(super) fn rotate(&self, record_bytes: u64) -> Result<()> {
         let _alone = self.gate.write().unwrap_or_else(PoisonError::into_inner);
         let catalog = self.catalog();
         self.journal.rotate(record_bytes, |first_lsn| {
@@ -543,90 +416,4 @@ impl Core {
         }
         Ok(())
     }
-
-    /// The stream with this name.
-    pub(crate) fn find(&self, name: &str) -> Option<Arc<StreamCell>> {
-        self.catalog().streams.get(name).map(Arc::clone)
-    }
-
-    /// The stream with this name, created if there is none. The caller waits for what it records after.
-    ///
-    /// # Errors
-    ///
-    /// `Closed`; `WritesStopped`; what the system says.
-    pub(crate) fn find_or_create(&self, name: &Arc<str>) -> Result<Arc<StreamCell>> {
-        loop {
-            if let Some(cell) = self.find(name) {
-                return Ok(cell);
-            }
-            let gate = self.gate();
-            self.check_open()?;
-            let mut catalog = self.catalog_mut();
-            if let Some(cell) = catalog.streams.get(name) {
-                return Ok(Arc::clone(cell));
-            }
-            let number = catalog.next_stream;
-            let incarnation =
-                u64::from_le_bytes(self.storage.random()[..8].try_into().expect("eight of sixteen bytes"));
-            let change = Change::CreateStream { name: name.to_string(), incarnation };
-            let encode = |out: &mut Vec<u8>| encode_change(number, &change, out);
-            if self.journal.append_record(true, encode)?.is_none() {
-                drop((catalog, gate));
-                self.rotate((name.len() + 64) as u64)?;
-                continue;
-            }
-            let state = StreamState::new(number, Arc::clone(name), incarnation);
-            let cell = Arc::new(StreamCell::new(self.directory, state));
-            catalog.next_stream += 1;
-            catalog.streams.insert(Arc::clone(name), Arc::clone(&cell));
-            return Ok(cell);
-        }
-    }
-
-    /// Deletes a stream; `false` if there is none.
-    ///
-    /// # Errors
-    ///
-    /// `Closed`; `WritesStopped`; what the system says.
-    pub(crate) fn delete_stream(&self, name: &str, level: Durability) -> Result<bool> {
-        let lsn = loop {
-            let gate = self.gate();
-            self.check_open()?;
-            let mut catalog = self.catalog_mut();
-            let Some(cell) = catalog.streams.get(name).map(Arc::clone) else {
-                break None;
-            };
-            let mut stream = cell.lock();
-            let encode = |out: &mut Vec<u8>| encode_change(cell.number, &Change::DeleteStream, out);
-            let Some(lsn) = self.journal.append_record(true, encode)? else {
-                drop((stream, catalog, gate));
-                self.rotate(64)?;
-                continue;
-            };
-            stream.deleted = true;
-            cell.deleted.store(true, Ordering::Release);
-            self.count_tail(&mut stream);
-            let waiting = stream.wake_all();
-            drop(stream);
-            catalog.streams.remove(name);
-            catalog.deleted.push(Arc::clone(&cell));
-            drop((catalog, gate));
-            waiting.into_iter().for_each(Waker::wake);
-            self.work.want(Work::CHECKPOINT);
-            break Some(lsn);
-        };
-        if level == Durability::Always {
-            self.sync_to(lsn.unwrap_or_else(|| self.journal.last_lsn()))?;
-        }
-        Ok(lsn.is_some())
-    }
-}
-
-/// Checks the name of a stream, group or consumer.
-pub(crate) fn check_name(what: &str, name: &str) -> Result<()> {
-    if name.is_empty() || name.len() > NAME_BYTES_MAX {
-        let text = format!("the name of a {what} has 1 to {NAME_BYTES_MAX} bytes, not {}", name.len());
-        return Err(Error::new(ErrorKind::InvalidName, text));
-    }
-    Ok(())
 }

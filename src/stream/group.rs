@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::core::{Inner, Plan, check_name};
+use super::catalog::check_name;
+use super::cell::Inner;
+use super::core::Plan;
 use super::{Consumer, Stream};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Id;

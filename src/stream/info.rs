@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::core::Inner;
+use super::cell::Inner;
 use super::{Group, Stream};
 use crate::error::Result;
 use crate::id::Id;

@@ -6,6 +6,8 @@
 //! This layer does not know how a broker is opened or closed, nor what checkpoints do.
 
 mod add;
+pub(crate) mod catalog;
+pub(crate) mod cell;
 mod claim;
 pub(crate) mod collect;
 mod consumer;
@@ -24,9 +26,11 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 pub use self::add::{Batch, NewEntry};
+use self::catalog::check_name;
+use self::cell::StreamCell;
 pub use self::claim::{AutoClaim, AutoClaimed, Claim};
 pub use self::consumer::{Consumer, Fetch, History, ReadNew};
-use self::core::{Core, StreamCell, check_name};
+use self::core::Core;
 pub use self::group::{Group, NewGroup, StartAt};
 pub use self::info::{ConsumerInfo, GroupInfo, StreamInfo};
 pub use self::message::{Message, Messages};
@@ -158,7 +162,7 @@ impl Stream {
     fn change<T>(
         &self,
         level: Durability,
-        plan: impl FnMut(&mut core::Inner, Blocks<'_>) -> Result<Plan<T>>,
+        plan: impl FnMut(&mut cell::Inner, Blocks<'_>) -> Result<Plan<T>>,
     ) -> Result<T> {
         self.core().commit(&self.cell()?, level, &NO_BODIES, plan)
     }
@@ -168,7 +172,7 @@ impl Stream {
         &self,
         level: Durability,
         bodies: &Bodies,
-        mut plan: impl FnMut(&mut core::Inner, Blocks<'_>) -> Result<Plan<T>>,
+        mut plan: impl FnMut(&mut cell::Inner, Blocks<'_>) -> Result<Plan<T>>,
     ) -> Result<T> {
         loop {
             match self.core().commit(&self.cell_or_created()?, level, bodies, &mut plan) {

@@ -64,7 +64,7 @@ impl Stream {
     pub(super) fn read_or<T>(
         &self,
         missing: T,
-        read: impl FnMut(&mut super::core::Inner, crate::log::stream_log::Blocks<'_>) -> Result<Lookup<T>>,
+        read: impl FnMut(&mut super::cell::Inner, crate::log::stream_log::Blocks<'_>) -> Result<Lookup<T>>,
     ) -> Result<T> {
         self.core().check_open()?;
         let Some(cell) = self.found() else { return Ok(missing) };

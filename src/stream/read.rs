@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::cell::{Inner, StreamCell};
 use super::collect::Collector;
-use super::core::{Core, Inner, StreamCell};
+use super::core::Core;
 use super::waiting::Queue;
 use super::{StartAt, Stream};
 use crate::entry::Entry;

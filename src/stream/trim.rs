@@ -2,8 +2,9 @@
 
 use super::NO_BODIES;
 use super::Stream;
+use super::cell::StreamCell;
 use super::collect::Collector;
-use super::core::{Core, Plan, StreamCell, found};
+use super::core::{Core, Plan, found};
 use super::work::Work;
 use crate::clock::millis;
 use crate::error::Result;
@@ -57,7 +58,7 @@ impl Stream {
 
 impl Core {
     pub(crate) fn trim(&self, cell: &Arc<StreamCell>, trim: Trim, level: Durability) -> Result<u64> {
-        let segments = |inner: &super::core::Inner| inner.state.log.segments().count();
+        let segments = |inner: &super::cell::Inner| inner.state.log.segments().count();
         let (removed, dropped) = self.commit(cell, level, &NO_BODIES, |inner, blocks| {
             let change = found!(inner.state.plan_trim(trim, self.clock.now_ms(), None, blocks));
             let Some(Change::Trim { front, removed, .. }) = change else { return Ok(Plan::Nothing((0, false))) };
