@@ -66,11 +66,17 @@ fn spawn(name: &str, core: &Arc<Core>, run: impl FnOnce(&Core) + Send + 'static)
 
 fn keep(core: &Core) {
     let mut failed = false;
+    let mut told = false;
     let mut trimmed = Instant::now();
     loop {
         let mut wanted = core.work.take(core.options.retention_interval);
         if wanted & Work::STOP != 0 {
             return;
+        }
+        if !told && core.journal.check().is_err() {
+            // Whoever waits for new entries would wait for ever.
+            told = true;
+            core.wake_everybody();
         }
         if trimmed.elapsed() >= core.options.retention_interval {
             trimmed = Instant::now();

@@ -94,6 +94,7 @@ impl Core {
     /// `WritesStopped`; what the system says: writing then stops.
     pub(crate) fn checkpoint(&self) -> Result<()> {
         let tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        let tables = tables.as_ref().ok_or_else(Error::closed)?;
         self.journal.check()?;
         let appended = self.journal.appended_bytes();
         self.checkpoint_begun.store(appended, Ordering::Relaxed);

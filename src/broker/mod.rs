@@ -133,6 +133,7 @@ impl Open {
             thread.join().map_err(|_| Error::new(crate::ErrorKind::Io, "a background thread panicked"))?;
         }
         let closed = self.core.checkpoint().and_then(|()| self.core.journal.close());
+        self.core.stop_writing();
         lock.take();
         closed
     }
@@ -206,6 +207,7 @@ impl Broker {
         self.open.core.stop_background();
         let threads = std::mem::take(&mut *self.open.threads.lock().unwrap_or_else(PoisonError::into_inner));
         threads.into_iter().for_each(|thread| drop(thread.join()));
+        self.open.core.stop_writing();
         self.open.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 

@@ -169,12 +169,18 @@ impl Replay {
                 continue;
             }
             match change {
-                Recorded::Added(entries) => entries.for_each(|(id, body)| state.apply_entry(id, body)),
+                Recorded::Added(entries) => {
+                    entries.for_each(|(id, body)| state.apply_entry(id, body));
+                    state.forget_before(state.front.ordinal);
+                }
                 Recorded::Change(Change::DeleteStream) => {
                     self.gone.insert(number);
                     self.deleted.extend(self.streams.remove(&number).map(|loaded| loaded.state));
                 }
-                Recorded::Change(change) => state.apply(&change),
+                Recorded::Change(change) => {
+                    state.apply(&change);
+                    state.forget_before(state.front.ordinal);
+                }
             }
         }
         Ok(())

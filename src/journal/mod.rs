@@ -277,7 +277,14 @@ impl Journal {
         let start = frame::begin(file::key(lsn, mark), file::MARK, &mut append.buffer);
         frame::finish(append.current.salt, start, &mut append.buffer);
         self.write_out(append)?;
-        append.current.file.sync().map_err(|error| self.fail(Error::io("syncing the journal", error)))
+        append.current.file.sync().map_err(|error| self.fail(Error::io("syncing the journal", error)))?;
+        self.stop();
+        Ok(())
+    }
+
+    /// Refuses all writes from now on: the broker is closed, and another may have the directory.
+    pub(crate) fn stop(&self) {
+        let _ = self.failure.set(Error::closed());
     }
 
     /// The last record appended.
@@ -299,6 +306,7 @@ impl Journal {
     pub(crate) fn check(&self) -> Result<()> {
         match self.failure.get() {
             None => Ok(()),
+            Some(cause) if cause.kind() == ErrorKind::Closed => Err(cause.again()),
             Some(cause) => {
                 let text = format!(
                     "writing has stopped since an earlier failure ({cause}): close the broker and open it again"

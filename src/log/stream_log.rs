@@ -100,6 +100,16 @@ impl StreamLog {
         self.tail.push(id, body);
     }
 
+    /// The first ordinal that is not forgotten.
+    pub(crate) fn first_ordinal(&self) -> u64 {
+        self.first_ordinal
+    }
+
+    /// Whether segments were dropped whose files are still there.
+    pub(crate) fn has_dropped(&self) -> bool {
+        !self.dropped.is_empty()
+    }
+
     pub(crate) fn next_ordinal(&self) -> u64 {
         self.tail.next_ordinal()
     }

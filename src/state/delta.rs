@@ -174,7 +174,9 @@ impl StreamState {
         state.retention = row.retention;
         state.next_group = row.next_group;
         state.log = StreamLog::new(number, row.segments, row.front.ordinal, row.next_ordinal, row.next_bytes);
-        state.dirty = false;
+        // The row may be from between a trim and its publication: then the next checkpoint gives up the segments.
+        state.log.forget_before(row.front.ordinal);
+        state.dirty = state.log.has_dropped();
         state
     }
 

@@ -75,17 +75,10 @@ impl StreamState {
         self.next_group = self.next_group.max(number + 1);
     }
 
-    /// Whether the entry with this ordinal is there.
-    pub(crate) fn is_live(&self, ordinal: u64) -> bool {
-        ordinal >= self.front.ordinal && ordinal < self.log.next_ordinal() && !self.tombstones.contains(ordinal)
-    }
-
     /// Adds an entry.
     pub(crate) fn apply_entry(&mut self, id: Id, body: &[u8]) {
         if self.length == 0 {
             self.front = Front { ordinal: self.log.next_ordinal(), bytes: self.log.next_bytes(), id };
-            self.log.forget_before(self.front.ordinal);
-            self.tombstones.forget_before(self.front.ordinal);
         }
         self.log.append(id, body);
         self.last_id = id;
@@ -102,7 +95,7 @@ impl StreamState {
             Change::Trim { front, last, removed } => {
                 self.trimmed_to = self.trimmed_to.max(*last);
                 self.length -= removed;
-                self.advance(*front);
+                self.front = *front;
             }
             Change::Delete { entries, front } => {
                 for &(id, ordinal) in entries {
@@ -110,7 +103,7 @@ impl StreamState {
                     self.max_deleted_id = self.max_deleted_id.max(id);
                 }
                 self.length -= entries.len() as u64;
-                self.advance(*front);
+                self.front = *front;
             }
             Change::SetRetention(retention) => self.retention = *retention,
             Change::CreateGroup { group, name, cursor, entries_read } => {
@@ -145,10 +138,11 @@ impl StreamState {
         }
     }
 
-    fn advance(&mut self, front: Front) {
-        self.front = front;
-        self.log.forget_before(front.ordinal);
-        self.tombstones.forget_before(front.ordinal);
+    /// Gives back what is kept of the entries before `ordinal`, which is at most the front's: apart from the changes, for
+    /// readers may see such entries until a change is published.
+    pub(crate) fn forget_before(&mut self, ordinal: u64) {
+        self.log.forget_before(ordinal);
+        self.tombstones.forget_before(ordinal);
     }
 
     /// The last ID up to which every group was delivered and has acknowledged every entry; `None` with no group.

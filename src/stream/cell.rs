@@ -12,6 +12,7 @@ use crate::log::SegmentWriter;
 use crate::log::header::Identity;
 use crate::log::writer::Owner;
 use crate::state::StreamState;
+use crate::state::change::Front;
 
 /// One stream, shared by its handles.
 #[derive(Debug)]
@@ -33,7 +34,9 @@ pub(crate) struct Inner {
     pub(crate) visible: u64,
     /// The last ID that may be seen.
     pub(crate) visible_last_id: Id,
-    /// Entries that wait for their level, in order.
+    /// Where the stream begins for whoever looks: a trim is seen when the add that it belongs to is.
+    pub(crate) visible_front: Front,
+    /// Changes that wait for their level, in order.
     pub(super) unpublished: VecDeque<Unpublished>,
     /// Whether the stream is in [`Core::unpublished`].
     pub(super) listed: bool,
@@ -50,6 +53,7 @@ pub(super) struct Unpublished {
     pub(super) synced: bool,
     pub(super) visible: u64,
     pub(super) last_id: Id,
+    pub(super) front: Front,
 }
 
 impl StreamCell {
@@ -64,6 +68,7 @@ impl StreamCell {
             stream: Mutex::new(Inner {
                 visible: state.log.next_ordinal(),
                 visible_last_id: state.last_id,
+                visible_front: state.front,
                 state,
                 deleted: false,
                 unpublished: VecDeque::new(),
@@ -91,15 +96,34 @@ impl StreamCell {
 impl Inner {
     /// How many entries were added that nobody may see yet.
     pub(crate) fn unseen(&self) -> u64 {
-        self.state.log.next_ordinal() - self.visible.max(self.state.front.ordinal)
+        self.state.log.next_ordinal() - self.visible
+    }
+
+    /// How many entries may be seen.
+    pub(crate) fn visible_len(&self) -> u64 {
+        if self.unpublished.is_empty() {
+            return self.state.length;
+        }
+        let from = self.visible_front.ordinal;
+        self.visible - from - self.state.tombstones.count(from, self.visible)
+    }
+
+    /// Whether entries were added, or the front moved, since this was last noted.
+    pub(super) fn has_news(&self) -> bool {
+        let noted = self.unpublished.back();
+        let (next, front) = noted.map_or((self.visible, self.visible_front), |noted| (noted.visible, noted.front));
+        next != self.state.log.next_ordinal() || front != self.state.front
     }
 
     /// Lets everything be seen whose level is met, given what is synced; returns whom to wake.
     pub(super) fn publish(&mut self, synced: Lsn) -> Vec<Waker> {
         let before = self.visible;
         while let Some(next) = self.unpublished.front().filter(|next| !next.synced || next.lsn <= synced) {
-            (self.visible, self.visible_last_id) = (next.visible, next.last_id);
+            (self.visible, self.visible_last_id, self.visible_front) = (next.visible, next.last_id, next.front);
             self.unpublished.pop_front();
+        }
+        if self.visible_front.ordinal > self.state.log.first_ordinal() {
+            self.state.forget_before(self.visible_front.ordinal);
         }
         if self.visible == before { Vec::new() } else { self.wake_for_new() }
     }

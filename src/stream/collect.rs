@@ -67,8 +67,20 @@ impl Collector {
 }
 
 impl Inner {
-    /// The ordinals that may be seen, of IDs from `first` to `last`.
+    /// The ordinals, of IDs from `first` to `last`, that a reader may see.
+    pub(crate) fn visible_ordinals(&self, first: Id, last: Id, blocks: Blocks<'_>) -> Lookup<Range<u64>> {
+        let begin = self.visible_front.ordinal;
+        self.all_ordinals(first, last, blocks).map(|found| found.start.max(begin)..found.end.max(begin))
+    }
+
+    /// The ordinals, of IDs from `first` to `last`, of what may be seen and was not trimmed since: for changes, which build
+    /// on what was recorded.
     pub(crate) fn ordinals(&self, first: Id, last: Id, blocks: Blocks<'_>) -> Lookup<Range<u64>> {
+        let begin = self.state.front.ordinal;
+        self.all_ordinals(first, last, blocks).map(|found| found.start.max(begin)..found.end.max(begin))
+    }
+
+    fn all_ordinals(&self, first: Id, last: Id, blocks: Blocks<'_>) -> Lookup<Range<u64>> {
         let log = &self.state.log;
         let start = match log.ordinal_of(first, blocks) {
             Lookup::Found(ordinal) => ordinal,
@@ -91,7 +103,8 @@ impl Inner {
         blocks: Blocks<'_>,
         out: &mut Collector,
     ) -> Lookup<()> {
-        ordinals.start = ordinals.start.max(self.state.front.ordinal);
+        // What was forgotten since the ordinals were found is gone.
+        ordinals.start = ordinals.start.max(self.state.log.first_ordinal());
         while out.len() < count {
             let tombstones = &self.state.tombstones;
             if backwards {
@@ -111,14 +124,14 @@ impl Inner {
                 let first = page.first_ordinal().max(ordinals.start);
                 while ordinals.end > first && out.len() < count {
                     ordinals.end -= 1;
-                    if self.state.is_live(ordinals.end) {
+                    if !self.state.tombstones.contains(ordinals.end) {
                         out.take(&page, ordinals.end);
                     }
                 }
             } else {
                 let end = page.next_ordinal().min(ordinals.end);
                 while ordinals.start < end && out.len() < count {
-                    if self.state.is_live(ordinals.start) {
+                    if !self.state.tombstones.contains(ordinals.start) {
                         out.take(&page, ordinals.start);
                     }
                     ordinals.start += 1;

@@ -52,11 +52,13 @@ pub(crate) struct Core {
     sync_interval_ms: AtomicU64,
     /// For the thread that syncs: a checkpoint under way must not stretch the interval.
     pub(crate) sync_work: Work,
-    /// Also the turn to write a checkpoint.
-    pub(crate) tables: Mutex<Tables>,
+    /// Also the turn to write a checkpoint. `None` once the broker is closed: redb writes to its file when it is dropped.
+    pub(crate) tables: Mutex<Option<Tables>>,
     /// What the journal had appended when the last checkpoint began, and when the last one that is done did.
     pub(crate) checkpoint_begun: AtomicU64,
     pub(crate) checkpoint_done: AtomicU64,
+    /// The turn of those who found the journal over its limit.
+    over_limit: Mutex<()>,
     /// Breaks the order of the checkpoint, for tests that must notice.
     #[cfg(any(test, feature = "simulation"))]
     pub(crate) sabotage: AtomicBool,
@@ -135,9 +137,10 @@ impl Core {
             work: Work::default(),
             sync_interval_ms: AtomicU64::new(u64::MAX),
             sync_work: Work::default(),
-            tables: Mutex::new(tables),
+            tables: Mutex::new(Some(tables)),
             checkpoint_begun: AtomicU64::new(0),
             checkpoint_done: AtomicU64::new(0),
+            over_limit: Mutex::default(),
             #[cfg(any(test, feature = "simulation"))]
             sabotage: AtomicBool::new(false),
         }
@@ -164,11 +167,27 @@ impl Core {
         let gate = self.gate.write().unwrap_or_else(PoisonError::into_inner);
         let first = !self.closed.swap(true, Ordering::AcqRel);
         drop(gate);
+        self.wake_everybody();
+        first
+    }
+
+    /// Sees to it that nothing of this broker writes to the directory any more, whoever still has a handle: another broker
+    /// may open it next.
+    pub(crate) fn stop_writing(&self) {
+        self.journal.stop();
+        // Whoever flushes holds its stream's writer, and looks at the journal first.
+        for cell in self.cells() {
+            drop(cell.lock_writer());
+        }
+        drop(self.tables.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    /// Wakes all who wait, to find out why.
+    pub(crate) fn wake_everybody(&self) {
         for cell in self.cells() {
             let waiting = cell.lock().wake_all();
             waiting.into_iter().for_each(Waker::wake);
         }
-        first
     }
 
     /// The one path on which a stream changes. `plan` may be called several times; what it returns last is done.
@@ -215,6 +234,7 @@ impl Core {
                 Plan::Write { ids, changes, value } => (ids, changes, value),
                 Plan::Nothing(value) => {
                     // What was found done already must be as sure as if it had been done now.
+                    self.journal.check()?;
                     if !synced {
                         self.journal.write_all()?;
                     }
@@ -222,7 +242,7 @@ impl Core {
                 }
                 Plan::Load(segment, at) => {
                     drop((stream, gate));
-                    held.push(self.load(cell, &segment, at)?);
+                    held.extend(self.load(cell, &segment, at)?);
                     continue;
                 }
             };
@@ -244,22 +264,31 @@ impl Core {
                 stream.state.apply_entry(id, body);
             }
             changes.iter().for_each(|change| stream.state.apply(change));
-            let woken = if added.ids.is_empty() { Vec::new() } else { self.note_added(cell, &mut stream, lsn, synced) };
+            let woken = if stream.has_news() { self.note_news(cell, &mut stream, lsn, synced) } else { Vec::new() };
             let tail_bytes = self.count_tail(&mut stream);
             drop((stream, gate));
             woken.into_iter().for_each(Waker::wake);
-            self.keep_within_bounds(cell, tail_bytes)?;
+            self.keep_within_bounds(cell, tail_bytes);
             return Ok((value, lsn));
         }
     }
 
-    /// Publishes the entries just added, or has them published when they are synced. Returns whom to wake.
-    fn note_added(&self, cell: &Arc<StreamCell>, stream: &mut Inner, lsn: Lsn, synced: bool) -> Vec<Waker> {
+    /// Publishes the change just made, or has it published when it is synced. Returns whom to wake.
+    fn note_news(&self, cell: &Arc<StreamCell>, stream: &mut Inner, lsn: Lsn, synced: bool) -> Vec<Waker> {
         let (visible, last_id) = (stream.state.log.next_ordinal(), stream.state.last_id);
-        stream.unpublished.push_back(Unpublished { lsn, synced, visible, last_id });
-        let woken = stream.publish(self.journal.synced_lsn());
-        if !stream.unpublished.is_empty() && !std::mem::replace(&mut stream.listed, true) {
+        let front = stream.state.front;
+        stream.unpublished.push_back(Unpublished { lsn, synced, visible, last_id, front });
+        // On the list before looking what is synced: whoever syncs says what is, and then takes the list.
+        if synced && !std::mem::replace(&mut stream.listed, true) {
             self.unpublished.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(cell));
+        }
+        self.publish_stream(stream, self.journal.synced_lsn())
+    }
+
+    fn publish_stream(&self, stream: &mut Inner, synced: Lsn) -> Vec<Waker> {
+        let woken = stream.publish(synced);
+        if stream.state.log.has_dropped() {
+            self.work.want(Work::CHECKPOINT);
         }
         woken
     }
@@ -301,7 +330,7 @@ impl Core {
         let listed = std::mem::take(&mut *self.unpublished.lock().unwrap_or_else(PoisonError::into_inner));
         for cell in listed {
             let mut stream = cell.lock();
-            let woken = stream.publish(synced);
+            let woken = self.publish_stream(&mut stream, synced);
             stream.listed = !stream.unpublished.is_empty();
             let again = stream.listed;
             drop(stream);
@@ -333,14 +362,22 @@ impl Core {
                 Lookup::Found(value) => return Ok(value),
                 Lookup::Load(segment, at) => {
                     drop(stream);
-                    held.push(self.load(cell, &segment, at)?);
+                    held.extend(self.load(cell, &segment, at)?);
                 }
             }
         }
     }
 
-    fn load(&self, cell: &StreamCell, segment: &Segment, at: At) -> Result<Arc<Block>> {
-        segment.load(at, &self.files, &self.cache).map_err(|error| error.in_stream(&cell.name))
+    /// Loads a block; `None` if what it was of is gone meanwhile, and the caller is to look again.
+    fn load(&self, cell: &StreamCell, segment: &Segment, at: At) -> Result<Option<Arc<Block>>> {
+        let there = |other: &Segment| other.position.first_id == segment.position.first_id && !other.position.hollow;
+        segment.load(at, &self.files, &self.cache).map(Some).or_else(|error| {
+            let inner = cell.lock();
+            if inner.deleted || !inner.state.log.segments().any(there) {
+                return Ok(None);
+            }
+            Err(error.in_stream(&cell.name))
+        })
     }
 
     /// Goes on in a new journal file.
@@ -364,25 +401,33 @@ impl Core {
         }
     }
 
-    /// Sees to it that memory and journal stay within their bounds: asks the background for help, or helps.
-    fn keep_within_bounds(&self, cell: &Arc<StreamCell>, tail_bytes: usize) -> Result<()> {
+    /// Sees to it that memory and journal stay within their bounds: asks the background for help, or helps. A failure is
+    /// not the caller's, whose change is made; if it stops writing, the next one is told.
+    fn keep_within_bounds(&self, cell: &Arc<StreamCell>, tail_bytes: usize) {
         if self.journal.wants_spare() {
             self.work.want(Work::SPARE);
         }
-        let appended = self.journal.appended_bytes();
-        if appended - self.checkpoint_begun.load(Ordering::Relaxed) > self.options.checkpoint_bytes {
+        let since = |bytes: &AtomicU64| self.journal.appended_bytes().saturating_sub(bytes.load(Ordering::Relaxed));
+        if since(&self.checkpoint_begun) > self.options.checkpoint_bytes {
             self.work.want(Work::CHECKPOINT);
         }
-        if appended - self.checkpoint_done.load(Ordering::Relaxed) > self.options.journal_bytes_max {
-            self.checkpoint()?;
+        let mut helped = Ok(());
+        if since(&self.checkpoint_done) > self.options.journal_bytes_max {
+            let _turn = self.over_limit.lock().unwrap_or_else(PoisonError::into_inner);
+            // One checkpoint serves everybody who waits for it here.
+            if since(&self.checkpoint_done) > self.options.journal_bytes_max {
+                helped = self.checkpoint();
+            }
         }
         if tail_bytes > self.options.tail_bytes / 2 {
             self.work.want(Work::FLUSH);
             if tail_bytes > self.options.tail_bytes {
-                return self.flush(cell);
+                helped = helped.and_then(|()| self.flush(cell));
             }
         }
-        Ok(())
+        if let Err(error) = helped {
+            tracing::warn!(%error, "what keeps memory and journal within their bounds failed");
+        }
     }
 
     /// Writes a stream's tail to its segments.
@@ -391,8 +436,8 @@ impl Core {
     ///
     /// What the system says: writing then stops.
     pub(crate) fn flush(&self, cell: &StreamCell) -> Result<()> {
-        self.journal.check()?;
         let mut writer = cell.lock_writer();
+        self.journal.check()?;
         let begun = {
             let mut stream = cell.lock();
             if stream.deleted { None } else { stream.state.log.begin_flush() }

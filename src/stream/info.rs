@@ -78,15 +78,15 @@ impl Stream {
     pub fn info(&self) -> Result<StreamInfo> {
         self.core().read(&*self.cell()?, |inner, _| {
             let state = &inner.state;
-            let length = state.length - inner.unseen();
+            let length = inner.visible_len();
             Ok(Lookup::Found(StreamInfo {
                 length,
-                first_id: (length > 0).then_some(state.front.id),
+                first_id: (length > 0).then_some(inner.visible_front.id),
                 last_id: inner.visible_last_id,
                 entries_added: state.entries_added - inner.unseen(),
                 max_deleted_id: state.max_deleted_id,
                 trimmed_to: state.trimmed_to,
-                bytes: state.log.next_bytes() - state.front.bytes,
+                bytes: state.log.next_bytes() - inner.visible_front.bytes,
                 groups: state.groups.len(),
                 segments: state.log.segments().count(),
                 disk_bytes: state.log.segment_bytes(),

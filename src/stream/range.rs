@@ -48,7 +48,7 @@ impl Stream {
     ///
     /// [`Closed`](ErrorKind::Closed).
     pub fn len(&self) -> Result<u64> {
-        self.read_or(0, |inner, _| Ok(Lookup::Found(inner.state.length - inner.unseen())))
+        self.read_or(0, |inner, _| Ok(Lookup::Found(inner.visible_len())))
     }
 
     /// Whether there are no entries.
@@ -113,7 +113,7 @@ impl Range {
             // Ordinals never change: what was collected before a block was loaded stays, and this goes on behind it.
             let ordinals = match &mut left {
                 Some(left) => left,
-                None => match inner.ordinals(first, last, blocks) {
+                None => match inner.visible_ordinals(first, last, blocks) {
                     Lookup::Found(ordinals) => left.insert(ordinals),
                     Lookup::Load(segment, at) => return Ok(Lookup::Load(segment, at)),
                 },

@@ -184,7 +184,7 @@ impl Read {
                 *news = inner.news;
                 let ordinals = match &mut left {
                     Some(left) => left,
-                    None => match inner.ordinals(first, Id::MAX, blocks) {
+                    None => match inner.visible_ordinals(first, Id::MAX, blocks) {
                         Lookup::Found(ordinals) => left.insert(ordinals),
                         Lookup::Load(segment, at) => return Ok(Lookup::Load(segment, at)),
                     },

@@ -5,7 +5,6 @@ use super::Stream;
 use super::cell::StreamCell;
 use super::collect::Collector;
 use super::core::{Core, Plan, found};
-use super::work::Work;
 use crate::clock::millis;
 use crate::error::Result;
 use crate::id::Id;
@@ -58,19 +57,11 @@ impl Stream {
 
 impl Core {
     pub(crate) fn trim(&self, cell: &Arc<StreamCell>, trim: Trim, level: Durability) -> Result<u64> {
-        let segments = |inner: &super::cell::Inner| inner.state.log.segments().count();
-        let (removed, dropped) = self.commit(cell, level, &NO_BODIES, |inner, blocks| {
+        self.commit(cell, level, &NO_BODIES, |inner, blocks| {
             let change = found!(inner.state.plan_trim(trim, self.clock.now_ms(), None, blocks));
-            let Some(Change::Trim { front, removed, .. }) = change else { return Ok(Plan::Nothing((0, false))) };
-            let first = inner.state.log.segments().next();
-            let dropped = segments(inner) > 0 && first.is_some_and(|s| s.position.next_ordinal <= front.ordinal);
-            let value = (removed, dropped);
-            Ok(Plan::Write { ids: super::core::Ids::None, changes: change.into_iter().collect(), value })
-        })?;
-        if dropped {
-            self.work.want(Work::CHECKPOINT);
-        }
-        Ok(removed)
+            let Some(Change::Trim { removed, .. }) = change else { return Ok(Plan::Nothing(0)) };
+            Ok(Plan::Write { ids: super::core::Ids::None, changes: change.into_iter().collect(), value: removed })
+        })
     }
 
     /// Applies what each stream keeps of itself. Nobody waits for it to be durable.
