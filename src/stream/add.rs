@@ -124,11 +124,8 @@ impl Stream {
 
     fn add_bodies(&self, specs: &[IdSpec], bodies: &Bodies, trim: Option<Trim>, durability: Durability) -> Result<Ids> {
         if specs.contains(&IdSpec::Exact(Id::MIN)) {
+            // Whatever else is wrong with the others.
             IdSpec::Exact(Id::MIN).assign(Id::MIN, 0)?;
-        }
-        if !self.exists() {
-            // Before the stream is created for entries that cannot be added.
-            assign(specs, Id::MIN, self.core().clock.now_ms())?;
         }
         self.commit_created(durability, bodies, |inner, blocks| {
             let now_ms = self.core().clock.now_ms();

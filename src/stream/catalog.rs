@@ -5,13 +5,15 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLockReadGuard, RwLockWriteGuard};
 use std::task::Waker;
 
-use super::cell::StreamCell;
-use super::core::Core;
+use super::NO_BODIES;
+use super::cell::{Inner, StreamCell};
+use super::core::{Core, Ids, Made, Plan};
 use super::work::Work;
 use crate::error::{Error, ErrorKind, Result};
+use crate::log::stream_log::Blocks;
 use crate::options::{Durability, NAME_BYTES_MAX};
 use crate::state::StreamState;
-use crate::state::change::{Change, encode_change};
+use crate::state::change::{Added, Bodies, Change, encode_change};
 
 /// Which streams there are.
 #[derive(Debug)]
@@ -42,7 +44,7 @@ impl Core {
         self.catalog().streams.get(name).map(Arc::clone)
     }
 
-    /// The stream with this name, created if there is none. The caller waits for what it records after.
+    /// The stream with this name, created empty if there is none. The caller waits for what it records after.
     ///
     /// # Errors
     ///
@@ -52,27 +54,61 @@ impl Core {
             if let Some(cell) = self.find(name) {
                 return Ok(cell);
             }
+            self.commit_new(name, Durability::Os, &NO_BODIES, |_, _| Ok(Plan::Nothing(())))?;
+        }
+    }
+
+    /// Creates a stream and makes its first change, in one record; `None`, and nothing is done, if there is one with this
+    /// name. Returns when `level` is met.
+    ///
+    /// # Errors
+    ///
+    /// What `plan` says, and then there is no stream; `Closed`; `WritesStopped`; what the system says.
+    pub(crate) fn commit_new<T>(
+        &self,
+        name: &Arc<str>,
+        level: Durability,
+        bodies: &Bodies,
+        mut plan: impl FnMut(&mut Inner, Blocks<'_>) -> Result<Plan<T>>,
+    ) -> Result<Option<T>> {
+        loop {
             let gate = self.gate();
             self.check_open()?;
             let mut catalog = self.catalog_mut();
-            if let Some(cell) = catalog.streams.get(name) {
-                return Ok(Arc::clone(cell));
+            if catalog.streams.contains_key(name) {
+                return Ok(None);
             }
             let number = catalog.next_stream;
-            let incarnation =
-                u64::from_le_bytes(self.storage.random()[..8].try_into().expect("eight of sixteen bytes"));
-            let change = Change::CreateStream { name: name.to_string(), incarnation };
-            let encode = |out: &mut Vec<u8>| encode_change(number, &change, out);
-            if self.journal.append_record(true, encode)?.is_none() {
-                drop((catalog, gate));
-                self.rotate((name.len() + 64) as u64)?;
-                continue;
-            }
+            let random = self.storage.random();
+            let incarnation = u64::from_le_bytes(random[..8].try_into().expect("eight of sixteen bytes"));
+            let created = Change::CreateStream { name: name.to_string(), incarnation };
             let state = StreamState::new(number, Arc::clone(name), incarnation);
             let cell = Arc::new(StreamCell::new(self.directory, state));
-            catalog.next_stream += 1;
-            catalog.streams.insert(Arc::clone(name), Arc::clone(&cell));
-            return Ok(cell);
+            let mut inner = cell.lock();
+            let (ids, changes, value) = match plan(&mut inner, Blocks { cache: &self.cache, held: &[] })? {
+                Plan::Write { ids, changes, value } => (ids, changes, value),
+                Plan::Nothing(value) => (Ids::None, Vec::new(), value),
+                Plan::Load(..) => unreachable!("a stream that is not there yet has no segments"),
+            };
+            let added = Added { ids: ids.as_slice(), bodies };
+            let synced = level == Durability::Always;
+            match self.make(&cell, &mut inner, synced, Some(&created), added, &changes)? {
+                Made::Done { lsn, woken, tail_bytes } => {
+                    drop(inner);
+                    catalog.next_stream += 1;
+                    catalog.streams.insert(Arc::clone(name), Arc::clone(&cell));
+                    drop((catalog, gate));
+                    woken.into_iter().for_each(Waker::wake);
+                    self.keep_within_bounds(&cell, tail_bytes);
+                    self.meet(lsn, level)?;
+                    return Ok(Some(value));
+                }
+                Made::NoRoom(bytes) => {
+                    drop(inner);
+                    drop((catalog, gate));
+                    self.rotate(bytes)?;
+                }
+            }
         }
     }
 

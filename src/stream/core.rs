@@ -80,6 +80,14 @@ impl<T> Plan<T> {
     }
 }
 
+/// What became of a change.
+pub(super) enum Made {
+    /// It is recorded and applied. Whom to wake, and what all tails hold.
+    Done { lsn: Lsn, woken: Vec<Waker>, tail_bytes: usize },
+    /// The journal's file has no room for so many bytes more: nothing was done.
+    NoRoom(u64),
+}
+
 /// The IDs of the entries to be added.
 #[derive(Debug, Default, Clone)]
 pub(crate) enum Ids {
@@ -204,10 +212,20 @@ impl Core {
         plan: impl FnMut(&mut Inner, Blocks<'_>) -> Result<Plan<T>>,
     ) -> Result<T> {
         let (value, lsn) = self.record(cell, level, bodies, plan)?;
-        if level == Durability::Always {
-            self.sync_to(lsn)?;
-        }
+        self.meet(lsn, level)?;
         Ok(value)
+    }
+
+    /// Returns when the record `lsn` is as durable as `level` says.
+    pub(super) fn meet(&self, lsn: Lsn, level: Durability) -> Result<()> {
+        match level {
+            Durability::Always => self.sync_to(lsn),
+            Durability::Interval(interval) => {
+                self.sync_within(interval);
+                Ok(())
+            }
+            Durability::Os => Ok(()),
+        }
     }
 
     /// [`commit`](Self::commit) without the wait: returns the record to wait for.
@@ -219,9 +237,6 @@ impl Core {
         mut plan: impl FnMut(&mut Inner, Blocks<'_>) -> Result<Plan<T>>,
     ) -> Result<(T, Lsn)> {
         let synced = level == Durability::Always;
-        if let Durability::Interval(interval) = level {
-            self.sync_within(interval);
-        }
         let mut held = Vec::new();
         loop {
             let gate = self.gate();
@@ -247,30 +262,49 @@ impl Core {
                 }
             };
             let added = Added { ids: ids.as_slice(), bodies };
-            let encode = |out: &mut Vec<u8>| {
-                if !added.ids.is_empty() {
-                    encode_added(cell.number, added, out);
+            match self.make(cell, &mut stream, synced, None, added, &changes)? {
+                Made::Done { lsn, woken, tail_bytes } => {
+                    drop((stream, gate));
+                    woken.into_iter().for_each(Waker::wake);
+                    self.keep_within_bounds(cell, tail_bytes);
+                    return Ok((value, lsn));
                 }
-                changes.iter().for_each(|change| encode_change(cell.number, change, out));
-            };
-            let Some(lsn) = self.journal.append_record(!synced, encode)? else {
-                drop((stream, gate));
-                let mut record = Vec::new();
-                encode(&mut record);
-                self.rotate(record.len() as u64)?;
-                continue;
-            };
-            for (&id, body) in added.ids.iter().zip(bodies.iter()) {
-                stream.state.apply_entry(id, body);
+                Made::NoRoom(bytes) => {
+                    drop((stream, gate));
+                    self.rotate(bytes)?;
+                }
             }
-            changes.iter().for_each(|change| stream.state.apply(change));
-            let woken = if stream.has_news() { self.note_news(cell, &mut stream, lsn, synced) } else { Vec::new() };
-            let tail_bytes = self.count_tail(&mut stream);
-            drop((stream, gate));
-            woken.into_iter().for_each(Waker::wake);
-            self.keep_within_bounds(cell, tail_bytes);
-            return Ok((value, lsn));
         }
+    }
+
+    /// Records a change, with the creation of its stream before it if that is part of it, and applies it.
+    pub(super) fn make(
+        &self,
+        cell: &Arc<StreamCell>,
+        stream: &mut Inner,
+        synced: bool,
+        created: Option<&Change>,
+        added: Added<'_>,
+        changes: &[Change],
+    ) -> Result<Made> {
+        let encode = |out: &mut Vec<u8>| {
+            created.iter().for_each(|change| encode_change(cell.number, change, out));
+            if !added.ids.is_empty() {
+                encode_added(cell.number, added, out);
+            }
+            changes.iter().for_each(|change| encode_change(cell.number, change, out));
+        };
+        let Some(lsn) = self.journal.append_record(!synced, encode)? else {
+            let mut record = Vec::new();
+            encode(&mut record);
+            return Ok(Made::NoRoom(record.len() as u64));
+        };
+        for (&id, body) in added.ids.iter().zip(added.bodies.iter()) {
+            stream.state.apply_entry(id, body);
+        }
+        changes.iter().for_each(|change| stream.state.apply(change));
+        let woken = if stream.has_news() { self.note_news(cell, stream, lsn, synced) } else { Vec::new() };
+        Ok(Made::Done { lsn, woken, tail_bytes: self.count_tail(stream) })
     }
 
     /// Publishes the change just made, or has it published when it is synced. Returns whom to wake.
@@ -403,7 +437,7 @@ impl Core {
 
     /// Sees to it that memory and journal stay within their bounds: asks the background for help, or helps. A failure is
     /// not the caller's, whose change is made; if it stops writing, the next one is told.
-    fn keep_within_bounds(&self, cell: &Arc<StreamCell>, tail_bytes: usize) {
+    pub(super) fn keep_within_bounds(&self, cell: &Arc<StreamCell>, tail_bytes: usize) {
         if self.journal.wants_spare() {
             self.work.want(Work::SPARE);
         }

@@ -175,7 +175,13 @@ impl Stream {
         mut plan: impl FnMut(&mut cell::Inner, Blocks<'_>) -> Result<Plan<T>>,
     ) -> Result<T> {
         loop {
-            match self.core().commit(&self.cell_or_created()?, level, bodies, &mut plan) {
+            let Some(cell) = self.found() else {
+                match self.core().commit_new(&self.shared.name, level, bodies, &mut plan)? {
+                    Some(value) => return Ok(value),
+                    None => continue,
+                }
+            };
+            match self.core().commit(&cell, level, bodies, &mut plan) {
                 // Deleted between the look-up and the lock: the next round creates it anew.
                 Err(error) if error.kind() == ErrorKind::NoSuchStream => {}
                 other => return other,
