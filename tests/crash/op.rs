@@ -248,19 +248,10 @@ impl Op {
         level == Durability::Always
     }
 
-    /// What the operation amounts to, if it is more than one record: a crash may fall between them. A stream is
-    /// created before what is first done to it, retention is a trim after the other, and a fetch looks through what
-    /// is pending before it reads.
+    /// What the operation amounts to, if it is more than one record: a crash may fall between them. Retention is a trim
+    /// after the other, and a fetch looks through what is pending before it reads.
     pub(crate) fn parts(&self, before: &Snapshot) -> Vec<Op> {
         match *self {
-            Op::Add { stream, .. }
-            | Op::Batch { stream, .. }
-            | Op::Group { stream, .. }
-            | Op::Retain { stream, .. }
-                if !before.streams.contains_key(stream) =>
-            {
-                vec![Op::Create(stream), self.clone()]
-            }
             Op::Retention => {
                 let mut parts = Vec::new();
                 for stream in STREAMS.into_iter().filter(|&name| before.streams.contains_key(name)) {
