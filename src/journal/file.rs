@@ -9,6 +9,7 @@
 //! A mark's own LSN is that of the last record before it. A file is preallocated, its head synced, and only then
 //! renamed to its name: a file of that name with a bad head is damage.
 
+use std::io;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -92,6 +93,7 @@ pub(crate) struct Unnamed {
 }
 
 /// Makes the file whose first record will be `first_lsn`, from `spare` (of at least `capacity` bytes) if there is one.
+/// If it fails the spare is gone: after a sync that failed nothing is known of what it holds.
 pub(crate) fn create(
     storage: &dyn Storage,
     directory: Identity,
@@ -101,7 +103,6 @@ pub(crate) fn create(
     spare: Option<String>,
     snapshot: &[u8],
 ) -> Result<Unnamed> {
-    let doing = |error| Error::io("creating a journal file", error);
     let name = match spare {
         Some(spare) => spare,
         None => {
@@ -114,10 +115,22 @@ pub(crate) fn create(
     let salt = Salt::new(&identity);
     let mut head = header::encode(MAGIC, identity, HEADER_VERSION, &JournalHeader { directory, first_lsn, mark });
     frame::encode(salt, Frame { key: key(first_lsn, mark), flags: SNAPSHOT, body: snapshot }, &mut head);
-    let file = storage.open(&name).map_err(doing)?;
-    file.write_at(&head, 0).map_err(doing)?;
-    file.sync().map_err(doing)?;
+    let begin = || {
+        let file = storage.open(&name)?;
+        file.write_at(&head, 0)?;
+        file.sync()?;
+        Ok(file)
+    };
+    let file = whole_or_gone(storage, &name, begin).map_err(|error| Error::io("creating a journal file", error))?;
     Ok(Unnamed { name, first_lsn, file: JournalFile { file, salt, head_len: head.len() as u64, capacity } })
+}
+
+/// Removes the file `name` if `make` fails: half made it would only take up room, perhaps the last there is.
+fn whole_or_gone<T>(storage: &dyn Storage, name: &str, make: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    make().inspect_err(|_| {
+        // What cannot be removed is of no harm, and goes at the next open.
+        let _ = storage.remove(name);
+    })
 }
 
 impl Unnamed {
@@ -133,16 +146,18 @@ impl Unnamed {
 
 /// Makes a file of `bytes` zeros that are really there: the disk cannot be full when they are overwritten.
 pub(crate) fn preallocate(storage: &dyn Storage, name: &str, bytes: u64) -> Result<()> {
-    let doing = |error| Error::io("preallocating a journal file", error);
-    let file = storage.create(name).map_err(doing)?;
-    let zeros = vec![0; FILL_BYTES.min(bytes as usize)];
-    let mut offset = 0;
-    while offset < bytes {
-        let len = zeros.len().min((bytes - offset) as usize);
-        file.write_at(&zeros[..len], offset).map_err(doing)?;
-        offset += len as u64;
-    }
-    file.sync().map_err(doing)
+    let fill = || {
+        let file = storage.create(name)?;
+        let zeros = vec![0; FILL_BYTES.min(bytes as usize)];
+        let mut offset = 0;
+        while offset < bytes {
+            let len = zeros.len().min((bytes - offset) as usize);
+            file.write_at(&zeros[..len], offset)?;
+            offset += len as u64;
+        }
+        file.sync()
+    };
+    whole_or_gone(storage, name, fill).map_err(|error| Error::io("preallocating a journal file", error))
 }
 
 #[cfg(test)]

@@ -329,3 +329,62 @@ impl Journal {
 pub(crate) fn create_dir(storage: &dyn Storage) -> Result<()> {
     storage.create_dir(JOURNAL).map_err(|error| Error::io("creating the journal", error))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+    use crate::storage::sim::{Fault, FaultOp, SimDisk};
+
+    const FILE_BYTES: u64 = 4096;
+
+    fn journal(disk: &SimDisk) -> Journal {
+        let storage = disk.storage();
+        create_dir(&*storage).unwrap();
+        Journal::start(storage, [0xd1; 16], FILE_BYTES, FILE_BYTES, 1, b"").unwrap()
+    }
+
+    fn add(journal: &Journal, len: usize) -> Option<Lsn> {
+        journal.append_record(true, |out| out.resize(out.len() + len, 7)).unwrap()
+    }
+
+    fn names(disk: &SimDisk) -> Vec<String> {
+        disk.storage().list(JOURNAL).unwrap()
+    }
+
+    /// The story: a full disk left half a spare for ever, which took up the room that was missing.
+    #[test]
+    fn a_file_that_could_not_be_made_leaves_nothing_behind() {
+        let first = ["00000000000000000001.log"];
+        for op in [FaultOp::Create, FaultOp::Write, FaultOp::Sync] {
+            let disk = SimDisk::new(1);
+            let journal = journal(&disk);
+            let fail = |after| {
+                let path_contains = Some("spare".to_owned());
+                disk.inject(Fault { op, path_contains, after, times: 1, error: io::ErrorKind::StorageFull });
+            };
+            add(&journal, 10);
+            fail(0);
+            journal.prepare_spare().unwrap_err();
+            assert_eq!(names(&disk), first, "a spare, {op:?}");
+            fail(0);
+            journal.rotate(10, |_| Vec::new()).unwrap_err();
+            assert_eq!(names(&disk), first, "a file without a spare, {op:?}");
+            if op != FaultOp::Create {
+                assert!(journal.prepare_spare().unwrap());
+                fail(0);
+                journal.rotate(10, |_| Vec::new()).unwrap_err();
+                assert_eq!(names(&disk), first, "a file from a spare, {op:?}");
+                fail(1);
+                journal.rotate(10, |_| Vec::new()).unwrap_err();
+                assert_eq!(names(&disk), first, "the head of a file without a spare, {op:?}");
+            }
+            assert_eq!(add(&journal, 10), Some(2), "nothing has changed");
+            assert!(journal.prepare_spare().unwrap());
+            journal.rotate(10, |_| Vec::new()).unwrap();
+            assert_eq!(add(&journal, 10), Some(3));
+            assert_eq!(names(&disk), ["00000000000000000001.log", "00000000000000000003.log"]);
+        }
+    }
+}
