@@ -70,7 +70,8 @@ mod tests {
         transaction.commit().unwrap();
         drop(database);
 
-        let transaction = open().begin_read().unwrap();
+        let database = open();
+        let transaction = database.begin_read().unwrap();
         let table = transaction.open_table(NUMBERS).unwrap();
         assert_eq!(table.get(1).unwrap().unwrap().value(), 2);
     }
