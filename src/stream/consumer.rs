@@ -192,6 +192,8 @@ impl ReadNew {
     ) -> Result<Messages> {
         let group = &self.consumer.group;
         let core = group.stream().core();
+        // Nothing is enough of nothing: there is nothing to wait for.
+        let block = if self.count == 0 { Block::No } else { self.block };
         let cell = group.stream().cell().map_err(|error| group.error(error))?;
         let queue = Some(group.read(|inner, _| inner.group(group.name()))?);
         let attempt = |place: &Place<'_>, news: &mut u64| match first(&self.consumer)? {
@@ -202,7 +204,7 @@ impl ReadNew {
             }
             None => self.attempt(place, news),
         };
-        let got = core.wait_for(&cell, queue, self.block, attempt, retry).map_err(|error| group.error(error))?;
+        let got = core.wait_for(&cell, queue, block, attempt, retry).map_err(|error| group.error(error))?;
         Ok(got.unwrap_or_else(|| Messages::new(group, Vec::new(), &[], Vec::new())))
     }
 
