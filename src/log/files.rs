@@ -1,6 +1,7 @@
 //! The files of segments: their names, and a bounded number of open ones. Knows no formats.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Error, Result};
@@ -28,11 +29,36 @@ pub(crate) fn parse_segment_name(name: &str) -> Option<Id> {
 }
 
 /// Opens segment files, and keeps the ones used last open.
+///
+/// Those kept, here and by writers until they are synced, are at most `open_max`; each caller has the one it is using
+/// besides.
 #[derive(Debug)]
 pub(crate) struct SegmentFiles {
     storage: Arc<dyn Storage>,
     open_max: usize,
     open: Mutex<Open>,
+    /// How many are [`Unsynced`].
+    unsynced: Arc<AtomicUsize>,
+}
+
+/// A file that was written and not yet synced, held open: a sync by another handle might not be told of a write that
+/// failed. Counted until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Unsynced {
+    file: Arc<dyn File>,
+    count: Arc<AtomicUsize>,
+}
+
+impl Unsynced {
+    pub(crate) fn file(&self) -> &Arc<dyn File> {
+        &self.file
+    }
+}
+
+impl Drop for Unsynced {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -44,7 +70,7 @@ struct Open {
 
 impl SegmentFiles {
     pub(crate) fn new(storage: Arc<dyn Storage>, open_max: usize) -> SegmentFiles {
-        SegmentFiles { storage, open_max: open_max.max(1), open: Mutex::default() }
+        SegmentFiles { storage, open_max: open_max.max(1), open: Mutex::default(), unsynced: Arc::default() }
     }
 
     pub(crate) fn storage(&self) -> &dyn Storage {
@@ -130,7 +156,24 @@ impl SegmentFiles {
         open.time += 1;
         let time = open.time;
         open.files.insert((stream, first_id), (Arc::clone(file), time));
-        while open.files.len() > self.open_max {
+        self.evict(&mut open);
+    }
+
+    /// Counts a file that is to be held open until it is synced; `None` if there are so many that it must be synced
+    /// now. They get half of `open_max`: readers need some too.
+    pub(crate) fn hold(&self, file: &Arc<dyn File>) -> Option<Unsynced> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        // More come only under the lock.
+        if self.unsynced.load(Ordering::Relaxed) >= self.open_max / 2 {
+            return None;
+        }
+        self.unsynced.fetch_add(1, Ordering::Relaxed);
+        self.evict(&mut open);
+        Some(Unsynced { file: Arc::clone(file), count: Arc::clone(&self.unsynced) })
+    }
+
+    fn evict(&self, open: &mut Open) {
+        while open.files.len() + self.unsynced.load(Ordering::Relaxed) > self.open_max {
             let oldest = open.files.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| *key);
             oldest.and_then(|key| open.files.remove(&key));
         }

@@ -1,9 +1,11 @@
 //! Writes the tail to segments: continues the last one, seals it when it is full or old, and begins the next.
-//! Syncs nothing: what it touched is returned for whoever must know that it is durable.
+//!
+//! What it wrote stays open until somebody must know that it is durable, and is synced then; at once only where too many
+//! files wait already.
 
 use std::sync::{Arc, PoisonError};
 
-use super::files::{STREAMS, SegmentFiles, stream_dir};
+use super::files::{STREAMS, SegmentFiles, Unsynced, stream_dir};
 use super::frame::{self, Salt};
 use super::header::{self, Identity};
 use super::index::Index;
@@ -38,7 +40,7 @@ pub(crate) struct Owner {
 pub(crate) struct SegmentWriter {
     owner: Owner,
     /// Written and not yet synced.
-    unsynced: Vec<Arc<dyn File>>,
+    unsynced: Vec<Unsynced>,
     unsynced_names: bool,
     /// Whether the directory is there, and what a crash may have left past the last position was cut.
     prepared: bool,
@@ -76,7 +78,7 @@ impl SegmentWriter {
             let (id, frame) = chunk.frame(ordinal);
             if let Some(open) = current.take_if(|open| open.is_full(roll, now_ms)) {
                 predecessor = Some(open.segment.position.first_id);
-                written.push(self.seal(open)?);
+                written.push(self.seal(files, open)?);
             }
             let open = match &mut current {
                 Some(open) => open,
@@ -86,7 +88,7 @@ impl SegmentWriter {
         }
         if let Some(mut open) = current {
             open.write_out()?;
-            self.keep(open.file);
+            self.keep(files, &open.file)?;
             written.push(open.segment);
         }
         Ok(written)
@@ -94,8 +96,8 @@ impl SegmentWriter {
 
     /// Makes all that was written durable.
     pub(crate) fn sync(&mut self, files: &SegmentFiles) -> Result<()> {
-        for file in self.unsynced.drain(..) {
-            file.sync().map_err(|error| Error::io("syncing a segment", error))?;
+        for unsynced in self.unsynced.drain(..) {
+            unsynced.file().sync().map_err(|error| Error::io("syncing a segment", error))?;
         }
         if std::mem::take(&mut self.unsynced_names) {
             let dir = stream_dir(self.owner.stream);
@@ -132,7 +134,7 @@ impl SegmentWriter {
                     return Err(Error::corrupt(segment.path(), len, "the file ends too early"));
                 }
                 file.set_len(segment.position.end).map_err(doing)?;
-                self.keep(file);
+                self.keep(files, &file)?;
             }
             Some(_) => {}
         }
@@ -188,7 +190,7 @@ impl SegmentWriter {
         Ok(open)
     }
 
-    fn seal(&mut self, mut open: Open) -> Result<Segment> {
+    fn seal(&mut self, files: &SegmentFiles, mut open: Open) -> Result<Segment> {
         let position = &mut open.segment.position;
         position.sealed = true;
         let index = open.segment.index.read().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default();
@@ -202,14 +204,21 @@ impl SegmentWriter {
         codec::encode(FOOTER_VERSION, &footer, &mut open.pending);
         frame::finish(open.salt, start, &mut open.pending);
         open.write_out()?;
-        self.keep(open.file);
+        self.keep(files, &open.file)?;
         Ok(open.segment)
     }
 
-    fn keep(&mut self, file: Arc<dyn File>) {
-        if !self.unsynced.iter().any(|kept| Arc::ptr_eq(kept, &file)) {
-            self.unsynced.push(file);
+    /// Holds a file that was written open until it is synced; syncs it and the others here if too many are held.
+    fn keep(&mut self, files: &SegmentFiles, file: &Arc<dyn File>) -> Result<()> {
+        if self.unsynced.iter().any(|kept| Arc::ptr_eq(kept.file(), file)) {
+            return Ok(());
         }
+        if let Some(unsynced) = files.hold(file) {
+            self.unsynced.push(unsynced);
+            return Ok(());
+        }
+        file.sync().map_err(|error| Error::io("syncing a segment", error))?;
+        self.sync(files)
     }
 }
 

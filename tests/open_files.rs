@@ -1,0 +1,83 @@
+//! However many streams are written to, few files are open at a time, and none that was deleted. The story: every stream
+//! kept the files it had written and not synced open, so a thousand streams met the system's limit, and writing stopped.
+
+#![cfg(all(feature = "simulation", target_os = "linux"))]
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use streamlog::{Broker, Builder, Durability};
+
+/// Tells the child process its directory.
+const CHILD: &str = "STREAMLOG_OPEN_FILES_DIRECTORY";
+
+fn builder() -> Builder {
+    Broker::builder().background(false).durability(Durability::Os)
+}
+
+/// The files below `directory` that this process has open.
+fn open_below(directory: &Path) -> Vec<String> {
+    let open = fs::read_dir("/proc/self/fd").unwrap();
+    let paths = open.filter_map(|open| fs::read_link(open.unwrap().path()).ok());
+    paths.filter(|path| path.starts_with(directory)).map(|path| path.display().to_string()).collect()
+}
+
+fn write(broker: &Broker, streams: u32, rounds: u32) {
+    for round in 0..rounds {
+        for n in 0..streams {
+            broker.stream(&format!("s{n}")).unwrap().add([("round", round.to_string())]).unwrap();
+        }
+        broker.flush_all().unwrap();
+    }
+}
+
+fn check(broker: &Broker, streams: u32, rounds: u32) {
+    for n in 0..streams {
+        let entries = broker.stream(&format!("s{n}")).unwrap().range(..).read().unwrap();
+        let found: Vec<_> = entries.iter().map(|entry| entry.text("round").unwrap().to_owned()).collect();
+        assert_eq!(found, (0..rounds).map(|round| round.to_string()).collect::<Vec<_>>(), "stream {n}");
+    }
+}
+
+#[test]
+fn streams_written_to_keep_no_more_files_open_than_the_limit() {
+    const LIMIT: usize = 8;
+    let directory = tempfile::tempdir().unwrap();
+    // Every entry has a segment of its own.
+    for segment_bytes in [1, 1 << 20] {
+        let path = directory.path().join(segment_bytes.to_string());
+        let broker = builder().open_files_max(LIMIT).segment_bytes(segment_bytes).open(&path).unwrap();
+        write(&broker, 100, 3);
+        let open = open_below(&path.join("streams"));
+        assert!(open.len() <= LIMIT, "{open:?}");
+        check(&broker, 100, 3);
+        broker.checkpoint().unwrap();
+        broker.crash();
+        check(&builder().open(&path).unwrap(), 100, 3);
+    }
+}
+
+/// No test: what the child process of the next one runs.
+#[test]
+fn writes_to_many_streams_where_few_files_may_be_open() {
+    let Some(path) = std::env::var_os(CHILD) else { return };
+    let broker = builder().open(path).unwrap();
+    write(&broker, 400, 2);
+    check(&broker, 400, 2);
+    broker.close().unwrap();
+}
+
+#[test]
+fn a_thousand_files_a_process_are_not_needed() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = Command::new("sh")
+        .args(["-c", "ulimit -n 192 && exec timeout 60 \"$0\" \"$@\""])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "writes_to_many_streams_where_few_files_may_be_open", "--nocapture"])
+        .env(CHILD, directory.path())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    check(&builder().open(directory.path()).unwrap(), 400, 2);
+}
