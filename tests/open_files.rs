@@ -81,3 +81,22 @@ fn a_thousand_files_a_process_are_not_needed() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     check(&builder().open(directory.path()).unwrap(), 400, 2);
 }
+
+#[test]
+fn a_deleted_streams_files_are_closed_by_the_checkpoint_that_removes_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let broker = builder().segment_bytes(1).open(directory.path()).unwrap();
+    let (kept, gone) = (broker.stream("kept").unwrap(), broker.stream("gone").unwrap());
+    for n in 0..5 {
+        kept.add([("n", n.to_string())]).unwrap();
+        gone.add([("n", n.to_string())]).unwrap();
+    }
+    broker.checkpoint().unwrap();
+    gone.add([("n", "written and not synced")]).unwrap();
+    broker.flush_all().unwrap();
+    gone.delete_stream().unwrap();
+    broker.checkpoint().unwrap();
+    let open = open_below(directory.path());
+    assert!(open.iter().all(|path| !path.contains("(deleted)")), "{open:?}");
+    assert_eq!(kept.range(..).read().unwrap().len(), 5);
+}

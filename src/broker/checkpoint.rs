@@ -60,8 +60,10 @@ pub(super) fn unlink(files: &SegmentFiles, deltas: &[StreamDelta], deleted: &[Ar
     }
     for cell in deleted {
         // Nobody writes there any more: a flush that was under way when the stream was deleted has ended.
-        let _writer = cell.lock_writer();
+        let mut writer = cell.lock_writer();
+        writer.forget();
         remove_stream(files.storage(), cell.number)?;
+        files.forget(cell.number);
     }
     Ok(())
 }

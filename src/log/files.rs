@@ -66,6 +66,8 @@ struct Open {
     /// Each file with the time it was last used.
     files: HashMap<(u64, Id), (Arc<dyn File>, u64)>,
     time: u64,
+    /// How often files were removed: one opened before may be among them, and is not kept.
+    forgotten: u64,
 }
 
 impl SegmentFiles {
@@ -79,7 +81,7 @@ impl SegmentFiles {
 
     /// Opens a segment that exists.
     pub(crate) fn open(&self, stream: u64, first_id: Id) -> Result<Arc<dyn File>> {
-        {
+        let forgotten = {
             let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
             open.time += 1;
             let time = open.time;
@@ -87,13 +89,14 @@ impl SegmentFiles {
                 *used = time;
                 return Ok(Arc::clone(file));
             }
-        }
+            open.forgotten
+        };
         let path = segment_path(stream, first_id);
         let file = self.storage.open(&path).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => Error::corrupt(&path, 0, "the file is missing").with_source(error),
             _ => Error::io(format_args!("opening {path}"), error),
         })?;
-        self.keep(stream, first_id, &file);
+        self.keep(stream, first_id, &file, forgotten);
         Ok(file)
     }
 
@@ -101,10 +104,18 @@ impl SegmentFiles {
     /// failed, no later one makes a name durable that was there before.
     pub(crate) fn create(&self, stream: u64, first_id: Id) -> Result<Arc<dyn File>> {
         self.remove(stream, first_id)?;
+        let forgotten = self.open.lock().unwrap_or_else(PoisonError::into_inner).forgotten;
         let path = segment_path(stream, first_id);
         let file = self.storage.create(&path).map_err(|error| Error::io(format_args!("creating {path}"), error))?;
-        self.keep(stream, first_id, &file);
+        self.keep(stream, first_id, &file, forgotten);
         Ok(file)
+    }
+
+    /// Closes the files of a stream that is deleted, whose space is free only then.
+    pub(crate) fn forget(&self, stream: u64) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.files.retain(|key, _| key.0 != stream);
+        open.forgotten += 1;
     }
 
     /// Cuts a segment's file to `len` bytes, for good.
@@ -119,9 +130,14 @@ impl SegmentFiles {
 
     /// Removes a segment's file; no error if there is none.
     fn remove(&self, stream: u64, first_id: Id) -> Result<()> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).files.remove(&(stream, first_id));
         let path = segment_path(stream, first_id);
-        match self.storage.remove(&path) {
+        let removed = self.storage.remove(&path);
+        {
+            let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+            open.files.remove(&(stream, first_id));
+            open.forgotten += 1;
+        }
+        match removed {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(Error::io(format_args!("removing {path}"), error))
             }
@@ -151,8 +167,11 @@ impl SegmentFiles {
         self.storage.sync_dir(&dir).map_err(|error| Error::io(format_args!("syncing {dir}"), error))
     }
 
-    fn keep(&self, stream: u64, first_id: Id, file: &Arc<dyn File>) {
+    fn keep(&self, stream: u64, first_id: Id, file: &Arc<dyn File>, forgotten: u64) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.forgotten != forgotten {
+            return;
+        }
         open.time += 1;
         let time = open.time;
         open.files.insert((stream, first_id), (Arc::clone(file), time));

@@ -106,6 +106,12 @@ impl SegmentWriter {
         Ok(())
     }
 
+    /// Closes the files that wait to be synced: the stream is deleted.
+    pub(crate) fn forget(&mut self) {
+        self.unsynced.clear();
+        self.unsynced_names = false;
+    }
+
     /// How many files wait to be synced, held open meanwhile.
     pub(crate) fn unsynced(&self) -> usize {
         self.unsynced.len()
