@@ -58,6 +58,18 @@ fn streams_written_to_keep_no_more_files_open_than_the_limit() {
     }
 }
 
+/// Runs a test of this file in a process of its own, where few files may be open.
+fn run_limited(files: u32, test: &str, directory: &Path) {
+    let output = Command::new("sh")
+        .args(["-c", &format!("ulimit -n {files} && exec timeout 60 \"$0\" \"$@\"")])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(CHILD, directory)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 /// No test: what the child process of the next one runs.
 #[test]
 fn writes_to_many_streams_where_few_files_may_be_open() {
@@ -71,14 +83,7 @@ fn writes_to_many_streams_where_few_files_may_be_open() {
 #[test]
 fn a_thousand_files_a_process_are_not_needed() {
     let directory = tempfile::tempdir().unwrap();
-    let output = Command::new("sh")
-        .args(["-c", "ulimit -n 192 && exec timeout 60 \"$0\" \"$@\""])
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "writes_to_many_streams_where_few_files_may_be_open", "--nocapture"])
-        .env(CHILD, directory.path())
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    run_limited(192, "writes_to_many_streams_where_few_files_may_be_open", directory.path());
     check(&builder().open(directory.path()).unwrap(), 400, 2);
 }
 
@@ -99,4 +104,22 @@ fn a_deleted_streams_files_are_closed_by_the_checkpoint_that_removes_them() {
     let open = open_below(directory.path());
     assert!(open.iter().all(|path| !path.contains("(deleted)")), "{open:?}");
     assert_eq!(kept.range(..).read().unwrap().len(), 5);
+}
+
+/// No test: what the child process of the next one runs.
+#[test]
+fn reads_many_streams_where_few_files_may_be_open() {
+    let Some(path) = std::env::var_os(CHILD) else { return };
+    let broker = builder().open(path).unwrap();
+    check(&broker, 200, 1);
+    broker.crash();
+}
+
+#[test]
+fn where_the_system_allows_fewer_files_than_the_limit_those_kept_are_closed_for_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let broker = builder().open(directory.path()).unwrap();
+    write(&broker, 200, 1);
+    broker.close().unwrap();
+    run_limited(64, "reads_many_streams_where_few_files_may_be_open", directory.path());
 }

@@ -1,12 +1,17 @@
 //! The files of segments: their names, and a bounded number of open ones. Knows no formats.
 
 use std::collections::{BTreeSet, HashMap};
+use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Error, Result};
 use crate::id::Id;
 use crate::storage::{File, Storage};
+
+/// What the system says where too many files are open, in the process or in all: `EMFILE` and `ENFILE`, on Linux and
+/// macOS alike; `ERROR_TOO_MANY_OPEN_FILES`. They have no [`io::ErrorKind`].
+const TOO_MANY_OPEN: &[i32] = if cfg!(windows) { &[4] } else { &[24, 23] };
 
 /// The directory of all streams.
 pub(crate) const STREAMS: &str = "streams";
@@ -92,8 +97,8 @@ impl SegmentFiles {
             open.forgotten
         };
         let path = segment_path(stream, first_id);
-        let file = self.storage.open(&path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => Error::corrupt(&path, 0, "the file is missing").with_source(error),
+        let file = self.retrying(|| self.storage.open(&path)).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => Error::corrupt(&path, 0, "the file is missing").with_source(error),
             _ => Error::io(format_args!("opening {path}"), error),
         })?;
         self.keep(stream, first_id, &file, forgotten);
@@ -106,9 +111,23 @@ impl SegmentFiles {
         self.remove(stream, first_id)?;
         let forgotten = self.open.lock().unwrap_or_else(PoisonError::into_inner).forgotten;
         let path = segment_path(stream, first_id);
-        let file = self.storage.create(&path).map_err(|error| Error::io(format_args!("creating {path}"), error))?;
+        let file = self
+            .retrying(|| self.storage.create(&path))
+            .map_err(|error| Error::io(format_args!("creating {path}"), error))?;
         self.keep(stream, first_id, &file, forgotten);
         Ok(file)
+    }
+
+    /// Opens a file; where the system says that too many are open, once more with those closed that are kept here: the
+    /// limit of the process may be below ours.
+    fn retrying(&self, open: impl Fn() -> io::Result<Arc<dyn File>>) -> io::Result<Arc<dyn File>> {
+        open().or_else(|error| {
+            if !error.raw_os_error().is_some_and(|code| TOO_MANY_OPEN.contains(&code)) {
+                return Err(error);
+            }
+            self.open.lock().unwrap_or_else(PoisonError::into_inner).files.clear();
+            open()
+        })
     }
 
     /// Closes the files of a stream that is deleted, whose space is free only then.
@@ -138,7 +157,7 @@ impl SegmentFiles {
             open.forgotten += 1;
         }
         match removed {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(Error::io(format_args!("removing {path}"), error))
             }
             _ => Ok(()),
@@ -150,7 +169,7 @@ impl SegmentFiles {
         let dir = stream_dir(stream);
         let doing = |error| Error::io(format_args!("sweeping {dir}"), error);
         let names = match self.storage.list(&dir) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             names => names.map_err(doing)?,
         };
         let ids = names.iter().filter_map(|name| parse_segment_name(name));
