@@ -108,6 +108,8 @@ impl Core {
         if sync {
             self.sync_to(commit.meta.covered)?;
         }
+        // A flush that failed meanwhile has its entries nowhere on disk; it stopped writing under its writer's lock.
+        self.journal.check()?;
         tables.commit(&commit).map_err(|error| self.journal.fail(error))?;
         self.checkpoint_done.store(appended, Ordering::Relaxed);
         for cell in &deleted {

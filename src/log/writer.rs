@@ -112,11 +112,6 @@ impl SegmentWriter {
         self.unsynced_names = false;
     }
 
-    /// How many files wait to be synced, held open meanwhile.
-    pub(crate) fn unsynced(&self) -> usize {
-        self.unsynced.len()
-    }
-
     /// Once after opening: makes the directory, or cuts the last segment to its position, for a crash came before the
     /// checkpoint that would have recorded what was written since, and those entries are in the tail again.
     ///

@@ -488,11 +488,6 @@ impl Core {
         let mut stream = cell.lock();
         stream.state.log.end_flush(written);
         self.count_tail(&mut stream);
-        drop(stream);
-        // Each file to be synced is held open: a bound on those keeps the bound on open files.
-        if writer.unsynced() > 8 {
-            writer.sync(&self.files).map_err(|error| self.journal.fail(error))?;
-        }
         Ok(())
     }
 }
