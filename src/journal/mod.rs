@@ -69,6 +69,13 @@ struct Append {
     spares_made: u64,
 }
 
+impl Append {
+    /// Whether the current file has room for what waits in the buffer, for `frame_bytes` more, and for a mark.
+    fn has_room(&self, frame_bytes: u64) -> bool {
+        self.offset + self.buffer.len() as u64 + frame_bytes + MARK_BYTES <= self.current.capacity
+    }
+}
+
 impl Journal {
     /// Begins a new file after what was recovered; `snapshot` is the state that its first record meets.
     ///
@@ -120,7 +127,8 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// `WritesStopped` if an earlier write failed; otherwise what the system says.
+    /// `TooLarge` (an acknowledgement of millions at once); `WritesStopped` if an earlier write failed; otherwise what the
+    /// system says.
     pub(crate) fn append_record(&self, write: bool, encode: impl Fn(&mut Vec<u8>)) -> Result<Option<Lsn>> {
         let mut append = self.append();
         self.check()?;
@@ -129,7 +137,12 @@ impl Journal {
         let key = file::key(lsn, self.synced.load(Ordering::Relaxed));
         let start = frame::begin(key, RECORD, &mut append.buffer);
         encode(&mut append.buffer);
-        if append.offset + append.buffer.len() as u64 + MARK_BYTES > append.current.capacity {
+        let body = append.buffer.len() - start - frame::HEADER_LEN;
+        if body > frame::BODY_LEN_MAX {
+            append.buffer.truncate(start);
+            return Err(Error::too_large("a record", body, frame::BODY_LEN_MAX));
+        }
+        if !append.has_room(0) {
             append.buffer.truncate(start);
             return Ok(None);
         }
@@ -175,7 +188,8 @@ impl Journal {
         Ok(())
     }
 
-    /// Goes on in a new file. The caller sees to it that no change is between its record and its application, so that
+    /// Goes on in a new file, unless the waiting record has room in the current one: of many that met its end one makes
+    /// the next for all. The caller sees to it that no change is between its record and its application, so that
     /// `snapshot` is exact; it is called with the LSN that the file begins with. `record_bytes` is the room that the
     /// waiting record needs.
     ///
@@ -187,10 +201,14 @@ impl Journal {
         let mut append = self.append();
         self.check()?;
         let append = &mut *append;
+        let frame_bytes = record_bytes + frame::HEADER_LEN as u64;
+        if append.has_room(frame_bytes) {
+            return Ok(());
+        }
         self.write_out(append)?;
         let first_lsn = append.next_lsn;
         let snapshot = snapshot(first_lsn);
-        let needed = file::head_len(&snapshot) + record_bytes + frame::HEADER_LEN as u64 + MARK_BYTES;
+        let needed = file::head_len(&snapshot) + frame_bytes + MARK_BYTES;
         let spare = if needed <= self.file_bytes { append.spares.pop() } else { None };
         let capacity = needed.max(self.file_bytes);
         let synced = self.synced.load(Ordering::Acquire);
@@ -353,6 +371,34 @@ mod tests {
         disk.storage().list(JOURNAL).unwrap()
     }
 
+    /// The story: each of sixteen writers that had met the end of a file made a new one, and most of those stayed empty.
+    #[test]
+    fn of_many_who_meet_the_end_of_a_file_one_makes_the_next() {
+        let disk = SimDisk::new(1);
+        let journal = journal(&disk);
+        while add(&journal, 1000).is_some() {}
+        let before = disk.operations();
+        for _ in 0..4 {
+            journal.rotate(1000, |_| Vec::new()).unwrap();
+        }
+        assert_eq!(names(&disk), ["00000000000000000001.log", "00000000000000000004.log"]);
+        let once = disk.operations() - before;
+        journal.rotate(1000, |_| unreachable!("there is room")).unwrap();
+        assert_eq!(disk.operations() - before, once);
+        assert_eq!(add(&journal, 1000), Some(4));
+        // One that is larger than the room that is left, and than any file.
+        journal.rotate(2 * FILE_BYTES, |_| Vec::new()).unwrap();
+        assert_eq!(add(&journal, 2 * FILE_BYTES as usize), Some(5));
+        // The room that is asked for is what is needed, to the byte.
+        let journal = &self::journal(&SimDisk::new(2));
+        let largest = (0..FILE_BYTES).rev().find(|&len| add(journal, len as usize).is_some()).unwrap();
+        let disk = SimDisk::new(3);
+        let journal = &self::journal(&disk);
+        journal.rotate(largest, |_| unreachable!("there is room")).unwrap();
+        journal.rotate(largest + 1, |_| Vec::new()).unwrap();
+        assert!(add(journal, largest as usize + 1).is_some());
+    }
+
     /// The story: a full disk left half a spare for ever, which took up the room that was missing.
     #[test]
     fn a_file_that_could_not_be_made_leaves_nothing_behind() {
@@ -364,25 +410,25 @@ mod tests {
                 let path_contains = Some("spare".to_owned());
                 disk.inject(Fault { op, path_contains, after, times: 1, error: io::ErrorKind::StorageFull });
             };
-            add(&journal, 10);
+            add(&journal, FILE_BYTES as usize / 2);
             fail(0);
             journal.prepare_spare().unwrap_err();
             assert_eq!(names(&disk), first, "a spare, {op:?}");
             fail(0);
-            journal.rotate(10, |_| Vec::new()).unwrap_err();
+            journal.rotate(FILE_BYTES / 2, |_| Vec::new()).unwrap_err();
             assert_eq!(names(&disk), first, "a file without a spare, {op:?}");
             if op != FaultOp::Create {
                 assert!(journal.prepare_spare().unwrap());
                 fail(0);
-                journal.rotate(10, |_| Vec::new()).unwrap_err();
+                journal.rotate(FILE_BYTES / 2, |_| Vec::new()).unwrap_err();
                 assert_eq!(names(&disk), first, "a file from a spare, {op:?}");
                 fail(1);
-                journal.rotate(10, |_| Vec::new()).unwrap_err();
+                journal.rotate(FILE_BYTES / 2, |_| Vec::new()).unwrap_err();
                 assert_eq!(names(&disk), first, "the head of a file without a spare, {op:?}");
             }
             assert_eq!(add(&journal, 10), Some(2), "nothing has changed");
             assert!(journal.prepare_spare().unwrap());
-            journal.rotate(10, |_| Vec::new()).unwrap();
+            journal.rotate(FILE_BYTES / 2, |_| Vec::new()).unwrap();
             assert_eq!(add(&journal, 10), Some(3));
             assert_eq!(names(&disk), ["00000000000000000001.log", "00000000000000000003.log"]);
         }
