@@ -140,6 +140,7 @@ impl Journal {
         let body = append.buffer.len() - start - frame::HEADER_LEN;
         if body > frame::BODY_LEN_MAX {
             append.buffer.truncate(start);
+            append.buffer.shrink_to(1 << 20);
             return Err(Error::too_large("a record", body, frame::BODY_LEN_MAX));
         }
         if !append.has_room(0) {
