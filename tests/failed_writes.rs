@@ -37,6 +37,8 @@ fn check(op: FaultOp, path: &str, survival: Survival, trigger: impl Fn(&Broker) 
     let worker = group.consumer("w");
     let batch = worker.read_new().count(2).next().unwrap();
     batch[0].ack().unwrap();
+    let idle = jobs.group("idle").create().unwrap().consumer("w");
+    assert!(idle.fetch().next().unwrap().is_empty());
 
     disk.inject(fault(op, path));
     trigger(&broker).expect_err(&story);
@@ -49,6 +51,7 @@ fn check(op: FaultOp, path: &str, survival: Survival, trigger: impl Fn(&Broker) 
     assert_eq!(kind(batch[1].ack().map(drop)), stopped, "{story}");
     assert_eq!(kind(jobs.trim(Trim::max_len(1)).map(drop)), stopped, "{story}");
     assert_eq!(kind(worker.read_new().next().map(drop)), stopped, "a delivery is a write: {story}");
+    assert_eq!(kind(idle.fetch().next().map(drop)), stopped, "nobody is to wait for what cannot come: {story}");
     if path == "journal/" {
         assert_eq!(kind(broker.sync()), stopped, "{story}");
     }
@@ -56,7 +59,7 @@ fn check(op: FaultOp, path: &str, survival: Survival, trigger: impl Fn(&Broker) 
     assert_eq!(numbers(&broker), ["1", "2", "3"], "reads go on: {story}");
     assert!(broker.close().is_err(), "{story}");
 
-    drop((jobs, group, worker, batch));
+    drop((jobs, group, worker, batch, idle));
     disk.restart(survival);
     let broker = open(&disk);
     let found = numbers(&broker);
