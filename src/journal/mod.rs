@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use self::file::{JOURNAL, JournalFile, RECORD};
-pub(crate) use self::recovery::{Recovery, recover};
+pub(crate) use self::recovery::{Recovery, files, recover, snapshot};
 use self::sync::SyncState;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::frame;
