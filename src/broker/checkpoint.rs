@@ -4,8 +4,7 @@
 //! that reaches, for redb must not be ahead of it; commit redb; and only then unlink what redb no longer names. Nothing
 //! else unlinks. A crash at any point leaves redb with the last commit, and segments longer than it says.
 
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::journal::Lsn;
@@ -16,6 +15,8 @@ use crate::state::tables::{Commit, Meta};
 use crate::stream::cell::StreamCell;
 use crate::stream::core::Core;
 use crate::stream::kept::{GivenUp, Kept};
+use crate::sync::PoisonError;
+use crate::sync::atomic::Ordering;
 
 /// Writes a stream's tail to its segments, synced, and takes what else changed: the stream as of the record that `covered`
 /// gives, under the stream's lock. `None` if nothing changed.

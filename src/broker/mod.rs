@@ -10,14 +10,15 @@ mod replay;
 
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 
 pub use self::builder::Builder;
 use crate::error::{Error, Result};
 use crate::storage::{Lock, Memory};
 use crate::stream::Stream;
 use crate::stream::core::Core;
+use crate::sync::thread::JoinHandle;
+use crate::sync::{Mutex, PoisonError};
 
 /// A directory of streams, open. Cheap to clone, to be used by many threads; one process at a time.
 ///
@@ -217,6 +218,6 @@ impl Broker {
 
     /// Breaks the rule that the journal is synced before redb is committed, for tests that must notice.
     pub fn sabotage_checkpoint_order(&self) {
-        self.open.core.sabotage.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.open.core.sabotage.store(true, crate::sync::atomic::Ordering::Relaxed);
     }
 }

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::id::Id;
 use crate::storage::{File, Storage};
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::{Mutex, PoisonError};
 
 /// What the system says where too many files are open, in the process or in all: `EMFILE` and `ENFILE`, on Linux and
 /// macOS alike; `ERROR_TOO_MANY_OPEN_FILES`. They have no [`io::ErrorKind`].

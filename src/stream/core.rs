@@ -6,8 +6,7 @@
 //!
 //! Locks are taken in this order: gate, catalog, a stream's writer, a stream, the journal.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
@@ -29,6 +28,8 @@ use crate::state::Tables;
 use crate::state::change::{Added, Bodies, Change, encode_added, encode_change};
 use crate::state::snapshot::{Snapshot, StreamSnapshot};
 use crate::storage::Storage;
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 #[derive(Debug)]
 pub(crate) struct Core {
