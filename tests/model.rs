@@ -210,9 +210,9 @@ impl<'a> Run<'a> {
         let before = engine.view(self.model.now_ms).map_err(failed)?;
         let broker = self.take_broker();
         if how.is_multiple_of(3) {
-            broker.crash()
+            broker.crash();
         } else {
-            broker.close().map_err(failed)?
+            broker.close().map_err(failed)?;
         }
         self.place.lose_redb(how);
         self.open()?;

@@ -97,8 +97,10 @@ pub(crate) enum Base {
 
 fn failed(doing: &str, error: impl Into<redb::Error>) -> Error {
     match error.into() {
-        // It ends before something that it names.
-        redb::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => damaged(error),
+        // It ends before something that it names, or does not begin as such a file does.
+        redb::Error::Io(error) if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData) => {
+            damaged(error)
+        }
         redb::Error::Io(error) => Error::io(format_args!("{doing} {PATH}"), error),
         error => Error::corrupt(PATH, 0, format_args!("{doing} it: {error}")).with_source(error),
     }
