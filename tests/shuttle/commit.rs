@@ -152,6 +152,33 @@ fn what_was_told_is_there_when_the_power_goes_at_any_moment() {
     });
 }
 
+#[test]
+fn whoever_waits_for_a_sync_when_writing_ends_is_told() {
+    check(|| {
+        let witness = Witness::new();
+        let (broker, stream, _) = open(&witness, Durability::Always);
+        let told = Mutex::new(Vec::new());
+        thread::scope(|scope| {
+            for writer in 0..3 {
+                let (stream, told) = (&stream, &told);
+                scope.spawn(move || {
+                    for n in 0..3 {
+                        let token = format!("<{writer}.{n}>");
+                        match stream.add(&*token) {
+                            Ok(id) => told.lock().unwrap().push((id, token)),
+                            Err(error) => return assert_eq!(error.kind(), ErrorKind::Closed),
+                        }
+                    }
+                });
+            }
+            let broker = broker.clone();
+            scope.spawn(move || broker.crash());
+        });
+        drop((broker, stream));
+        there_after_power_loss(&witness, &told.into_inner().unwrap());
+    });
+}
+
 /// What the background does, once.
 fn keep(broker: &Broker) {
     let _ = broker.flush_all();

@@ -25,7 +25,7 @@ use streamlog::{Broker, Builder, DATA_FIELD, Durability, Entry, Group, Id, Manua
 
 use crate::witness::Witness;
 
-const ITERATIONS: usize = 150;
+const ITERATIONS: usize = 300;
 
 /// The preemptions that a bug may need: most need one or two.
 const PCT_DEPTH: usize = 4;

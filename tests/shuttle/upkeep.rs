@@ -193,3 +193,62 @@ fn writers_who_meet_the_end_of_a_journal_file_together_lose_nothing() {
         assert_eq!(both(&broker), before);
     });
 }
+
+#[test]
+fn a_stream_that_many_begin_at_once_is_begun_once() {
+    check(|| {
+        let witness = Witness::new();
+        let broker = tiny().open_on(witness.storage()).unwrap();
+        let added = Mutex::new(BTreeMap::new());
+        thread::scope(|scope| {
+            for writer in 0..2 {
+                let (broker, added) = (&broker, &added);
+                scope.spawn(move || {
+                    let token = format!("<{writer}>");
+                    let id = broker.stream("orders").unwrap().add(&*token).unwrap();
+                    assert!(added.lock().unwrap().insert(id, token).is_none());
+                });
+            }
+            let group = scope.spawn(|| {
+                let group = broker.stream("orders").unwrap().group("billing").from_start().ensure().unwrap();
+                let first = group.consumer("a").read_new().count(2).block_forever().next().unwrap();
+                assert!(!first.is_empty());
+            });
+            scope.spawn(|| broker.checkpoint().unwrap());
+            group.join().unwrap();
+        });
+        let added = added.into_inner().unwrap();
+        assert_eq!(added.len(), 2);
+        let (_broker, stream) = crashed_and_opened(&witness, broker);
+        assert_eq!(entries(&stream), added);
+        assert_eq!(stream.groups().unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn what_the_background_is_asked_to_do_is_done() {
+    check(|| {
+        let witness = Witness::new();
+        let broker = tiny().background(true).open_on(witness.storage()).unwrap();
+        let stream = broker.stream("orders").unwrap();
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    for _ in 0..2 {
+                        // Too little for its writer to help.
+                        stream.add("<0123456789>").unwrap();
+                    }
+                });
+            }
+            // The flush that was asked for when the tail was half full.
+            scope.spawn(|| {
+                while stream.info().is_ok_and(|info| info.segments == 0) {
+                    thread::yield_now();
+                }
+            });
+        });
+        drop(stream);
+        let closing = thread::spawn(|| broker.close().unwrap());
+        closing.join().unwrap();
+    });
+}

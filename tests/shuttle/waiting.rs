@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use shuttle::thread::{self, Scope, ScopedJoinHandle};
-use streamlog::{Broker, Clock, Durability, Error, ErrorKind, Group, Id, Messages, Result, StartAt, Stream};
+use streamlog::{
+    Broker, Clock, Durability, Error, ErrorKind, Group, Id, ManualClock, Messages, Result, StartAt, Stream,
+};
 
 use crate::witness::Witness;
 use crate::{builder, check, id, open, random_below};
@@ -255,5 +257,39 @@ fn whoever_waits_in_what_is_deleted_is_told_and_nobody_waits_in_what_is_gone() {
             let other = other.join().unwrap();
             assert_eq!(other.is_ok(), destroyed, "only its own group's end ends a wait: {other:?}");
         });
+    });
+}
+
+#[test]
+fn of_many_who_claim_what_has_been_idle_one_gets_it() {
+    check(|| {
+        let witness = Witness::new();
+        let clock = ManualClock::at(1);
+        let broker = builder(Durability::Always).clock(clock.clone()).open_on(witness.storage()).unwrap();
+        let stream = broker.stream("orders").unwrap();
+        let group = stream.group("billing").from_start().create().unwrap();
+        stream.add_batch(["<one>", "<two>"]).unwrap();
+        assert_eq!(group.consumer("dead").read_new().count(2).next().unwrap().len(), 2);
+        let idle = Duration::from_secs(10);
+        clock.advance(idle);
+        let claimed = Mutex::new(BTreeSet::new());
+        thread::scope(|scope| {
+            for name in ["a", "b", "c"] {
+                let (group, claimed) = (&group, &claimed);
+                scope.spawn(move || {
+                    let consumer = group.consumer(name);
+                    let messages = match name {
+                        "a" => consumer.auto_claim(idle).run().unwrap().messages,
+                        "b" => consumer.claim(&[id(0), id(1)]).min_idle(idle).run().unwrap(),
+                        _ => consumer.fetch().count(2).claim_idle(idle).next().unwrap(),
+                    };
+                    for message in &messages {
+                        assert!(claimed.lock().unwrap().insert(message.id()), "{} was claimed twice", message.id());
+                        assert_eq!(message.deliveries(), 2);
+                    }
+                });
+            }
+        });
+        assert_eq!(claimed.into_inner().unwrap(), [id(0), id(1)].into());
     });
 }
