@@ -1,11 +1,11 @@
 //! Group commit: nobody is told before a sync has covered what it wrote, and everybody is told.
 
 use std::io::ErrorKind::Other;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use shuttle::thread;
 use streamlog::sim::{Fault, FaultOp, Survival};
-use streamlog::{Broker, Durability, ErrorKind, Id, Stream};
+use streamlog::{Durability, ErrorKind, Id, Stream};
 
 use crate::witness::Witness;
 use crate::{builder, check, open, random_below, token_of};
@@ -126,33 +126,6 @@ fn there_after_power_loss(witness: &Witness, told: &[(Id, String)]) {
 }
 
 #[test]
-fn what_was_told_is_there_when_the_power_goes_at_any_moment() {
-    check(|| {
-        let witness = Witness::new();
-        let (broker, stream, _) = open(&witness, Durability::Always);
-        witness.disk.crash_at(witness.disk.operations() + 1 + random_below(40));
-        let told = Arc::new(Mutex::new(Vec::new()));
-        thread::scope(|scope| {
-            for writer in 0..3 {
-                let (stream, told) = (&stream, &told);
-                scope.spawn(move || {
-                    for n in 0..4 {
-                        let token = format!("<{writer}.{n}>");
-                        let Ok(id) = stream.add(&*token) else { return };
-                        told.lock().unwrap().push((id, token));
-                    }
-                });
-            }
-            scope.spawn(|| keep(&broker));
-        });
-        broker.crash();
-        drop(stream);
-        let told = told.lock().unwrap();
-        there_after_power_loss(&witness, &told);
-    });
-}
-
-#[test]
 fn whoever_waits_for_a_sync_when_writing_ends_is_told() {
     check(|| {
         let witness = Witness::new();
@@ -177,11 +150,4 @@ fn whoever_waits_for_a_sync_when_writing_ends_is_told() {
         drop((broker, stream));
         there_after_power_loss(&witness, &told.into_inner().unwrap());
     });
-}
-
-/// What the background does, once.
-fn keep(broker: &Broker) {
-    let _ = broker.flush_all();
-    let _ = broker.spare_step();
-    let _ = broker.checkpoint();
 }

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use shuttle::thread;
 use streamlog::sim::Survival;
-use streamlog::{Broker, Builder, Durability, Id, Stream, Trim};
+use streamlog::{Broker, Builder, Durability, Id, Result, Stream, Trim};
 
 use crate::witness::Witness;
 use crate::{builder, check, id, random_below, token_of};
@@ -24,11 +24,11 @@ fn open(witness: &Witness) -> (Broker, Stream) {
 }
 
 /// The background's work, once. `checkpoint` also runs wherever a writer finds the journal over its limit.
-fn keep(broker: &Broker) {
-    broker.flush_all().unwrap();
-    broker.spare_step().unwrap();
-    broker.checkpoint().unwrap();
-    broker.trim_step().unwrap();
+fn keep(broker: &Broker) -> Result<()> {
+    broker.flush_all()?;
+    broker.spare_step()?;
+    broker.checkpoint()?;
+    broker.trim_step()
 }
 
 fn entries(stream: &Stream) -> BTreeMap<Id, String> {
@@ -37,13 +37,17 @@ fn entries(stream: &Stream) -> BTreeMap<Id, String> {
     entries.iter().map(|entry| (entry.id, token_of(entry))).collect()
 }
 
+fn any_survival() -> Survival {
+    let seed = random_below(1000);
+    let survivals = [Survival::Kill, Survival::Nothing, Survival::All, Survival::Sectors(seed), Survival::Torn(seed)];
+    survivals[random_below(survivals.len() as u64) as usize]
+}
+
 /// What may be left of a broker that synced and was then not closed, opened again.
 fn crashed_and_opened(witness: &Witness, broker: Broker) -> (Broker, Stream) {
     broker.sync().unwrap();
     broker.crash();
-    let seed = random_below(1000);
-    let survivals = [Survival::Kill, Survival::Nothing, Survival::All, Survival::Sectors(seed), Survival::Torn(seed)];
-    witness.disk.restart(survivals[random_below(5) as usize]);
+    witness.disk.restart(any_survival());
     open(witness)
 }
 
@@ -69,7 +73,7 @@ fn entries_stay_what_they_are_while_flushes_checkpoints_trims_and_deletes_go_on(
                     }
                 });
             }
-            scope.spawn(|| keep(&broker));
+            scope.spawn(|| keep(&broker).unwrap());
             scope.spawn(|| stream.trim(Trim::min_id(id(3))).unwrap());
             scope.spawn(|| {
                 let mut seen = BTreeMap::new();
@@ -97,6 +101,41 @@ fn entries_stay_what_they_are_while_flushes_checkpoints_trims_and_deletes_go_on(
 }
 
 #[test]
+fn what_was_told_is_there_when_the_power_goes_at_any_moment() {
+    check(|| {
+        let witness = Witness::new();
+        let (broker, stream) = open(&witness);
+        stream.create().unwrap();
+        witness.disk.crash_at(witness.disk.operations() + 1 + random_below(60));
+        let told = Mutex::new(BTreeMap::new());
+        thread::scope(|scope| {
+            for (writer, level) in [Durability::Always, Durability::Always, Durability::Os].into_iter().enumerate() {
+                let (stream, told) = (&stream, &told);
+                scope.spawn(move || {
+                    for n in 0..4 {
+                        let token = format!("<{writer}.{n}>");
+                        let Ok(id) = stream.entry(&*token).durability(level).add() else { return };
+                        if level == Durability::Always {
+                            told.lock().unwrap().insert(id, token);
+                        }
+                    }
+                });
+            }
+            scope.spawn(|| keep(&broker));
+        });
+        drop(stream);
+        broker.crash();
+        witness.disk.restart(any_survival());
+        let (_broker, stream) = open(&witness);
+        let left = if stream.exists() { entries(&stream) } else { BTreeMap::new() };
+        assert!(left.keys().copied().eq((0..left.len() as u64).map(id)), "no prefix of what was added: {left:?}");
+        for (id, token) in told.into_inner().unwrap() {
+            assert_eq!(left.get(&id), Some(&token), "{id} is gone, or another entry");
+        }
+    });
+}
+
+#[test]
 fn of_a_stream_deleted_and_made_again_only_the_new_entries_are_left() {
     check(|| {
         let witness = Witness::new();
@@ -113,8 +152,8 @@ fn of_a_stream_deleted_and_made_again_only_the_new_entries_are_left() {
                     }
                 }
             });
-            scope.spawn(|| keep(&broker));
-            scope.spawn(|| keep(&broker));
+            scope.spawn(|| keep(&broker).unwrap());
+            scope.spawn(|| keep(&broker).unwrap());
             scope.spawn(|| {
                 for _ in 0..3 {
                     // Gone meanwhile, and no damage.
@@ -144,7 +183,7 @@ fn what_was_delivered_and_acknowledged_stays_so_across_checkpoints_and_new_files
                     stream.add(format!("<{n}>")).unwrap();
                 }
             });
-            scope.spawn(|| keep(&broker));
+            scope.spawn(|| keep(&broker).unwrap());
             for name in ["a", "b"] {
                 let consumer = group.consumer(name);
                 scope.spawn(move || {
