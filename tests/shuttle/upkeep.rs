@@ -74,6 +74,7 @@ fn entries_stay_what_they_are_while_flushes_checkpoints_trims_and_deletes_go_on(
                 });
             }
             scope.spawn(|| keep(&broker).unwrap());
+            scope.spawn(|| broker.checkpoint().unwrap());
             scope.spawn(|| stream.trim(Trim::min_id(id(3))).unwrap());
             scope.spawn(|| {
                 let mut seen = BTreeMap::new();
@@ -122,6 +123,7 @@ fn what_was_told_is_there_when_the_power_goes_at_any_moment() {
                 });
             }
             scope.spawn(|| keep(&broker));
+            scope.spawn(|| broker.checkpoint());
         });
         drop(stream);
         broker.crash();
@@ -155,7 +157,7 @@ fn of_a_stream_deleted_and_made_again_only_the_new_entries_are_left() {
             scope.spawn(|| keep(&broker).unwrap());
             scope.spawn(|| keep(&broker).unwrap());
             scope.spawn(|| {
-                for _ in 0..3 {
+                for _ in 0..5 {
                     // Gone meanwhile, and no damage.
                     let read = stream.range(..).read().unwrap();
                     assert!(read.iter().all(|entry| token_of(entry) == "<old>") || read.len() == 1);
