@@ -5,6 +5,8 @@ mod builder;
 mod checkpoint;
 mod format;
 mod open;
+mod rebuild;
+mod replay;
 
 use std::fmt;
 use std::path::Path;
@@ -133,7 +135,9 @@ impl Open {
         for thread in threads {
             thread.join().map_err(|_| Error::new(crate::ErrorKind::Io, "a background thread panicked"))?;
         }
-        let closed = self.core.checkpoint().and_then(|()| self.core.journal.close());
+        let closed = self.core.checkpoint().and_then(|()| self.core.close_tables());
+        // The last mark says that redb can be opened in place.
+        let closed = closed.and_then(|()| self.core.journal.close());
         self.core.stop_writing();
         lock.take();
         closed
