@@ -138,6 +138,38 @@ fn what_was_told_is_there_when_the_power_goes_at_any_moment() {
 }
 
 #[test]
+fn what_goes_away_under_a_reader_is_no_damage() {
+    check(|| {
+        let witness = Witness::new();
+        let (broker, stream) = open(&witness);
+        let token = |id: Id| format!("<{}>", id.seq);
+        for n in 0..6 {
+            stream.add(token(id(n))).unwrap();
+        }
+        broker.flush_all().unwrap();
+        let whole = random_below(2) == 0;
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                if whole {
+                    assert!(stream.delete_stream().unwrap());
+                } else {
+                    assert_eq!(stream.trim(Trim::min_id(id(4))).unwrap(), 4);
+                }
+                // Now the files go.
+                broker.checkpoint().unwrap();
+            });
+            scope.spawn(|| {
+                for _ in 0..2 {
+                    let read = entries(&stream);
+                    assert!(read.iter().all(|(&id, data)| *data == token(id)));
+                    assert!(whole || read.contains_key(&id(4)) && read.contains_key(&id(5)));
+                }
+            });
+        });
+    });
+}
+
+#[test]
 fn of_a_stream_deleted_and_made_again_only_the_new_entries_are_left() {
     check(|| {
         let witness = Witness::new();
