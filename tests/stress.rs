@@ -126,6 +126,9 @@ fn produce(orders: &Stream, capped: &Stream, ledger: &Ledger, producer: usize, o
         };
         assert!(added.is_sorted_by(|one, next| one.0 < next.0));
         assert!(before < Some(added[0].0), "{} came after {before:?} had returned", added[0].0);
+        if level == Durability::Always {
+            assert!(orders.info().unwrap().last_id >= added[0].0, "an add returned unseen");
+        }
         ledger.added.lock().unwrap().extend(added);
         if n % 4 == 0 {
             let id = capped.entry("x").trim(Trim::max_len(CAP)).durability(level).add().unwrap();
