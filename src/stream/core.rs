@@ -410,8 +410,9 @@ impl Core {
     ) -> Result<T> {
         let mut held = Vec::new();
         loop {
-            self.check_open()?;
             let mut stream = cell.lock();
+            // Under the lock: closing wakes those who wait after it has said so, and counts as news for who looked before.
+            self.check_open()?;
             if stream.deleted {
                 return Err(Error::no_such_stream(&cell.name));
             }
