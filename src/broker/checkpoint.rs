@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::journal::Lsn;
 use crate::log::SegmentFiles;
 use crate::log::writer::Roll;
+use crate::options::Sabotage;
 use crate::state::delta::StreamDelta;
 use crate::state::tables::{Commit, Meta};
 use crate::stream::cell::StreamCell;
@@ -77,12 +78,8 @@ impl Core {
         let appended = self.journal.appended_bytes();
         self.checkpoint_begun.store(appended, Ordering::Relaxed);
         let (commit, deleted) = self.collect_checkpoint().map_err(|error| self.journal.fail(error))?;
-        #[cfg(any(test, feature = "simulation"))]
-        let sync = !self.sabotage.load(Ordering::Relaxed);
-        #[cfg(not(any(test, feature = "simulation")))]
-        let sync = true;
         let given_up = GivenUp::of(&commit.deltas, deleted);
-        if sync {
+        if !self.options.breaks(Sabotage::CheckpointBeforeJournal) {
             self.sync_to(commit.meta.covered)?;
         }
         // A flush that failed meanwhile has its entries nowhere on disk; it stopped writing under its writer's lock.

@@ -18,7 +18,7 @@ use crate::log::files::STREAMS;
 use crate::log::header::Identity;
 use crate::log::writer::Roll;
 use crate::log::{Segment, SegmentFiles};
-use crate::options::Options;
+use crate::options::{Options, Sabotage};
 use crate::state::snapshot::{Snapshot, StreamSnapshot};
 use crate::state::tables::{Base, Commit, Meta, Tables};
 use crate::storage::{Lock, Storage};
@@ -44,14 +44,16 @@ pub(super) fn open(
     })?;
     let directory = format::open(&*storage)?;
     prepare(&*storage)?;
-    let Found { replay, recovery, redb } = find(&*storage, directory)?;
+    let Found { replay, recovery, redb } = find(&*storage, directory, &options)?;
     let meta = replay.meta;
-    let last_lsn = recovery.last_lsn.max(meta.covered);
+    let from_redb = if options.breaks(Sabotage::NumberFromJournal) { 0 } else { meta.covered };
+    let last_lsn = recovery.last_lsn.max(from_redb);
+    let publish_first = options.breaks(Sabotage::PublishBeforeCheckpoint);
     let (with_segments, catalog) = replay.into_catalog(directory);
     let files = SegmentFiles::new(Arc::clone(&storage), options.open_files_max);
     let tables = match redb {
         Redb::New => Tables::open(&*storage)?,
-        Redb::Whole if recovery.clean && last_lsn == meta.floor => Tables::open(&*storage)?,
+        Redb::Whole if recovery.clean && last_lsn == meta.floor || publish_first => Tables::open(&*storage)?,
         Redb::Whole | Redb::Lost => {
             // Made anew when they are written to: after a sync that failed, no later one makes their names durable.
             remove_streams(&files, |number| !with_segments.contains(&number))?;
@@ -63,7 +65,9 @@ pub(super) fn open(
     if !recovery.clean || redb == Redb::Lost {
         sweep(&files, &catalog)?;
     }
-    remove(&*storage, &recovery.beyond)?;
+    if !options.breaks(Sabotage::KeepBeyond) {
+        remove(&*storage, &recovery.beyond)?;
+    }
     let streams = catalog.streams.values().map(|cell| StreamSnapshot::of(&cell.lock().state, last_lsn));
     let snapshot = Snapshot { next_stream: catalog.next_stream, streams: streams.collect() }.encode();
     let first_file_bytes = options.journal_file_bytes.min(FIRST_FILE_BYTES);
@@ -79,9 +83,10 @@ pub(super) fn open(
         let meta = Meta { journal: true, ..meta };
         tables.commit(&Commit { meta, deltas: Vec::new(), deleted_streams: Vec::new() })?;
     }
+    let used = if publish_first { Vec::new() } else { recovery.used };
     // A file that held no record has given its name to the new one.
     let new = file::path(last_lsn + 1);
-    remove(&*storage, &recovery.used.into_iter().filter(|path| *path != new).collect::<Vec<_>>())?;
+    remove(&*storage, &used.into_iter().filter(|path| *path != new).collect::<Vec<_>>())?;
     Ok((Core::new(storage, clock, options, directory, journal, tables, catalog), lock))
 }
 
@@ -100,7 +105,7 @@ enum Redb {
     Lost,
 }
 
-fn find(storage: &dyn Storage, directory: Identity) -> Result<Found> {
+fn find(storage: &dyn Storage, directory: Identity, options: &Options) -> Result<Found> {
     let (meta, loaded) = match Tables::read(storage) {
         Err(error) if error.kind() == ErrorKind::Corrupt => {
             let (replay, recovery) = rebuild(storage, directory, &error)?;
@@ -111,6 +116,7 @@ fn find(storage: &dyn Storage, directory: Identity) -> Result<Found> {
         read => read?,
     };
     let mut replay = Replay::new(meta, loaded);
+    replay.twice = options.breaks(Sabotage::ReplayTwice);
     if !meta.journal && journal_is_empty(storage)? {
         return Ok(Found { replay, recovery: Recovery::default(), redb: Redb::New });
     }

@@ -25,6 +25,8 @@ pub(super) struct Replay {
     next_stream: u64,
     /// What is to be delivered again, if redb was lost.
     pub(super) redeliver: Option<Redeliver>,
+    /// Breaks a rule: `Sabotage::ReplayTwice`.
+    pub(super) twice: bool,
 }
 
 impl Replay {
@@ -38,6 +40,7 @@ impl Replay {
             deleted: Vec::new(),
             gone: BTreeSet::new(),
             redeliver: None,
+            twice: false,
         }
     }
 
@@ -61,7 +64,7 @@ impl Replay {
                 }
                 return Err(damaged(&format_args!("it is about stream {number}, which there is not")));
             };
-            if lsn <= *stream_covered {
+            if lsn <= *stream_covered && !self.twice {
                 continue;
             }
             match change {

@@ -35,7 +35,7 @@ fn fault(chance: &mut Chance) -> Fault {
 
 /// Operations on a disk with a fault to come, until one fails for it and writing stops. Returns whether one did.
 pub(crate) fn until_a_failure(trial: &mut Trial, manner: Manner, chance: &mut Chance) -> Verdict<bool> {
-    let fault = fault(chance);
+    let (fault, manner) = (fault(chance), Manner { amid: false, ..manner });
     trial.log.push(format!("     {fault:?}"));
     trial.disk.inject(fault);
     for _ in 0..60 {
@@ -50,7 +50,7 @@ pub(crate) fn until_a_failure(trial: &mut Trial, manner: Manner, chance: &mut Ch
             Err(complaint) => {
                 let Some(kind) = trial.failed.take() else { return Err(complaint) };
                 trial.log.push(format!("     failed: {kind:?}"));
-                if failed(trial, before)? {
+                if failed(trial, &op, before)? {
                     return Ok(true);
                 }
             }
@@ -60,7 +60,7 @@ pub(crate) fn until_a_failure(trial: &mut Trial, manner: Manner, chance: &mut Ch
 }
 
 /// An operation failed on the disk. Returns whether writing has stopped; if not, nothing or all of it was done.
-fn failed(trial: &mut Trial, before: usize) -> Verdict<bool> {
+fn failed(trial: &mut Trial, op: &Op, before: usize) -> Verdict<bool> {
     let seen = trial.observe()?;
     let states = &trial.model.states[before..];
     let whole = states.iter().rposition(|state| **state == seen);
@@ -76,6 +76,16 @@ fn failed(trial: &mut Trial, before: usize) -> Verdict<bool> {
             };
             trial.keep(before + found);
             return Ok(false);
+        }
+    }
+    if let Op::Add { stream, .. } | Op::Batch { stream, .. } = op
+        && op.makes_durable(trial.setup.levels)
+    {
+        let ids = |state: &Snapshot| {
+            state.streams.get(*stream).and_then(|stream| stream.entries.last_key_value()).map(|(&id, _)| id)
+        };
+        if ids(&seen) > ids(&states[0]) {
+            return Err(format!("{op:?} failed, and what it was to make durable can be seen"));
         }
     }
     if whole.is_none() {

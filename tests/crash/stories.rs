@@ -5,6 +5,7 @@ use streamlog::{Durability, ErrorKind, IdSpec};
 
 use super::exhaust::Exhaust;
 use super::op::{Levels, Op};
+use super::sabotage::Broken;
 use super::trial::{Setup, Trial};
 use super::workload::{BEGUN, Letter, letter};
 
@@ -12,7 +13,8 @@ const SETUP: Setup = Setup { levels: Levels { writes: Durability::Os, acks: Dura
 
 fn everywhere(names: &[&str], survival: Survival, in_recovery: bool) {
     let letters: Vec<Letter> = names.iter().map(|name| letter(name)).collect();
-    let exhaust = Exhaust { setup: SETUP, begun: &BEGUN, letters: &letters, survivals: &[survival], in_recovery };
+    let (broken, survivals) = (Broken::Nothing, &[survival][..]);
+    let exhaust = Exhaust { setup: SETUP, begun: &BEGUN, letters: &letters, survivals, broken, in_recovery };
     exhaust.run().unwrap_or_else(|complaint| panic!("{complaint}"));
 }
 
