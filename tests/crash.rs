@@ -44,12 +44,12 @@ use crash::chance::Chance;
 use crash::exhaust::{Exhaust, KILL_OR_SECTORS, SURVIVALS};
 use crash::faults::until_a_failure;
 use crash::op::Levels;
-use crash::runner::{Tally, caught, run};
+use crash::runner::{caught, run};
 use crash::sabotage::Broken;
 use crash::trial::{Ran, Setup, Trial, Verdict};
 use crash::workload::{ALPHABET, BEGUN, Letter, Manner, letter};
 use streamlog::Durability;
-use streamlog::sim::SimDisk;
+use streamlog::sim::{SimDisk, Survival};
 
 const ALWAYS: Levels = Levels { writes: Durability::Always, acks: Durability::Always };
 const OS: Levels = Levels { writes: Durability::Os, acks: Durability::Os };
@@ -125,7 +125,7 @@ fn erring(seed: u64, broken: Broken) -> Verdict<u64> {
     let verdict = caught(|| {
         let mut failures = 0;
         for _ in 0..3 {
-            trial.disk.clear_faults();
+            trial.heal();
             if until_a_failure(&mut trial, manner, &mut chance)? {
                 failures += 1;
                 if chance.once_in(2) {
@@ -133,8 +133,8 @@ fn erring(seed: u64, broken: Broken) -> Verdict<u64> {
                     continue;
                 }
             }
-            trial.disk.clear_faults();
-            trial.crash(chance.survival(), &[])?;
+            trial.heal();
+            trial.crash_into_trouble(&mut chance)?;
             failures += epoch(&mut trial, manner, &mut chance)?;
         }
         Ok(failures)
@@ -180,29 +180,24 @@ fn a_long_workload_comes_back_from_every_crash_with_a_prefix_of_itself() {
     run(500, |seed| long(seed, Broken::Nothing));
 }
 
+/// The kind of survival with this number, and what the number has left beyond that.
+fn survival(number: u64) -> (&'static [Survival], u64) {
+    let kinds = SURVIVALS.len() as u64;
+    (&SURVIVALS[(number % kinds) as usize..][..1], number / kinds)
+}
+
 #[test]
 fn a_directory_being_made_can_be_made_again_wherever_the_crash_came() {
-    let letters = [BEGUN[0]];
-    let mut tally = Tally::begin();
-    for (survivals, in_recovery) in [(&SURVIVALS[..], false), (&KILL_OR_SECTORS[..1], true)] {
-        tally.add(
-            Exhaust {
-                setup: Setup::ALWAYS,
-                begun: &[],
-                letters: &letters,
-                survivals,
-                broken: Broken::Nothing,
-                in_recovery,
-            }
-            .run(),
-        );
-    }
-    tally.end();
+    run(SURVIVALS.len() as u64, |number| {
+        let (setup, letters, survivals) = (Setup::ALWAYS, [BEGUN[0]], survival(number).0);
+        let in_recovery = survivals == [Survival::Kill];
+        Exhaust { setup, begun: &[], letters: &letters, survivals, broken: Broken::Nothing, in_recovery }.run()
+    });
 }
 
 #[test]
 fn every_crash_point_of_chosen_workloads_leaves_a_prefix() {
-    let chosen: [&[&str]; 8] = [
+    let chosen: [&[&str]; 10] = [
         &["add os", "checkpoint", "add os"],
         &["trim all", "add", "flush"],
         &["trim all", "checkpoint", "add large"],
@@ -211,46 +206,34 @@ fn every_crash_point_of_chosen_workloads_leaves_a_prefix() {
         &["flush", "delete second", "checkpoint"],
         &["add large", "add trim", "reopen"],
         &["claim", "delete consumer", "fetch"],
+        &["amid segments", "add os", "amid tables"],
+        &["fetch idle", "force", "amid tables"],
     ];
-    let mut tally = Tally::begin();
-    for (number, names) in chosen.into_iter().enumerate() {
-        let letters: Vec<Letter> = names.iter().map(|name| letter(name)).collect();
-        let setup = Setup { levels: [ALWAYS, OS][number % 2], ..Setup::ALWAYS };
-        tally.add(
-            Exhaust {
-                setup,
-                begun: &BEGUN,
-                letters: &letters,
-                survivals: &SURVIVALS,
-                broken: Broken::Nothing,
-                in_recovery: false,
-            }
-            .run(),
-        );
-    }
-    tally.end();
+    run((SURVIVALS.len() * chosen.len()) as u64, |number| {
+        let (survivals, number) = survival(number);
+        let letters: Vec<Letter> = chosen[number as usize].iter().map(|name| letter(name)).collect();
+        let setup = Setup { levels: [ALWAYS, OS][number as usize % 2], ..Setup::ALWAYS };
+        Exhaust { setup, begun: &BEGUN, letters: &letters, survivals, broken: Broken::Nothing, in_recovery: false }
+            .run()
+    });
 }
 
 #[test]
 fn every_crash_point_of_a_recovery_leaves_what_was_recovered() {
-    let chosen: [&[&str]; 2] = [&["flush", "trim all", "add os"], &["delete stream", "batch b"]];
-    let mut tally = Tally::begin();
-    for names in chosen {
-        let letters: Vec<Letter> = names.iter().map(|name| letter(name)).collect();
+    let chosen: [&[&str]; 4] =
+        [&["flush", "trim all", "add os"], &["delete stream", "batch b"], &["amid segments"], &["ack os", "reopen"]];
+    run(chosen.len() as u64, |number| {
+        let letters: Vec<Letter> = chosen[number as usize].iter().map(|name| letter(name)).collect();
         let setup = Setup { levels: OS, ..Setup::ALWAYS };
         let survivals = &KILL_OR_SECTORS[..1];
-        tally.add(
-            Exhaust { setup, begun: &BEGUN, letters: &letters, survivals, broken: Broken::Nothing, in_recovery: true }
-                .run(),
-        );
-    }
-    tally.end();
+        Exhaust { setup, begun: &BEGUN, letters: &letters, survivals, broken: Broken::Nothing, in_recovery: true }.run()
+    });
 }
 
 /// Crashes a short workload everywhere, with one kind of survival and one level, each in its turn.
 fn in_turn(letters: &[Letter], turn: u64) -> Verdict<u64> {
     let setup = Setup { levels: [ALWAYS, OS][turn as usize % 2], ..Setup::ALWAYS };
-    let survivals = &SURVIVALS[turn as usize % SURVIVALS.len()..][..1];
+    let survivals = survival(turn).0;
     Exhaust { setup, begun: &BEGUN, letters, survivals, broken: Broken::Nothing, in_recovery: false }.run()
 }
 

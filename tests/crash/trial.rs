@@ -58,7 +58,7 @@ impl Setup {
             .ack_durability(self.levels.acks)
     }
 
-    fn open(&self, disk: &SimDisk, clock: &ManualClock) -> streamlog::Result<Broker> {
+    pub(crate) fn open(&self, disk: &SimDisk, clock: &ManualClock) -> streamlog::Result<Broker> {
         self.builder(clock)
             .segment_bytes(self.segment_bytes)
             .segment_age(Duration::from_millis(self.segment_age_ms))
@@ -311,11 +311,7 @@ impl Trial {
     /// Crashes, comes back with what survived, and opens the broker again; crashes in the middle of that, too, as
     /// often as `again` says: at which of its operations, and with what survival.
     pub(crate) fn crash(&mut self, survival: Survival, again: &[(u64, Survival)]) -> Verdict {
-        self.disk.crash();
-        if let Some(broker) = self.live.take() {
-            broker.crash();
-        }
-        let mut kept = self.model.history.len();
+        let mut kept = self.turn_off();
         self.restart(survival, &mut kept);
         for &(at, survival) in again {
             self.disk.crash_at(self.disk.operations() + at);
@@ -334,20 +330,37 @@ impl Trial {
             }
             self.restart(survival, &mut kept);
         }
-        self.live =
-            Some(self.setup.open(&self.disk, &self.clock).map_err(|error| format!("cannot be opened: {error}"))?);
+        self.open_again(kept)
+    }
+
+    /// Crashes. Returns how many operations there were.
+    pub(crate) fn turn_off(&mut self) -> usize {
+        self.disk.crash();
+        self.live.take().into_iter().for_each(Broker::crash);
+        self.model.history.len()
+    }
+
+    /// Turns the disk on again and opens the broker.
+    pub(crate) fn come_back(&mut self, survival: Survival, mut kept: usize) -> Verdict {
+        self.restart(survival, &mut kept);
+        self.open_again(kept)
+    }
+
+    fn open_again(&mut self, kept: usize) -> Verdict {
+        let opened = self.setup.open(&self.disk, &self.clock);
+        self.live = Some(opened.map_err(|error| format!("cannot be opened: {error}"))?);
         self.recovered(kept)
     }
 
     /// Turns the disk on again. `kept` is how many operations must be left.
-    fn restart(&mut self, survival: Survival, kept: &mut usize) {
+    pub(crate) fn restart(&mut self, survival: Survival, kept: &mut usize) {
         self.log.push(format!("     crash: {survival:?}"));
         self.disk.restart(survival);
         *kept = (*kept).min(if survival == Survival::Kill { self.returned } else { self.durable });
     }
 
     /// Finds the state that the broker came back with, among those from `kept` on. What is published stays so.
-    fn recovered(&mut self, kept: usize) -> Verdict {
+    pub(crate) fn recovered(&mut self, kept: usize) -> Verdict {
         let found = self.observe()?;
         let states = &self.model.states;
         let Some(count) = (kept..states.len()).rev().find(|&count| *states[count] == found) else {
