@@ -51,6 +51,8 @@ pub(super) fn open(
     let publish_first = options.breaks(Sabotage::PublishBeforeCheckpoint);
     let (with_segments, catalog) = replay.into_catalog(directory);
     let files = SegmentFiles::new(Arc::clone(&storage), options.open_files_max);
+    // Where it holds no record, the name of the journal's first file may not be durable yet.
+    let begun = meta.journal || last_lsn > meta.floor;
     let tables = match redb {
         Redb::New => Tables::open(&*storage)?,
         Redb::Whole if recovery.clean && last_lsn == meta.floor || publish_first => Tables::open(&*storage)?,
@@ -58,7 +60,7 @@ pub(super) fn open(
             // Made anew when they are written to: after a sync that failed, no later one makes their names durable.
             remove_streams(&files, |number| !with_segments.contains(&number))?;
             let base = if redb == Redb::Lost { Base::Nothing } else { Base::Copy };
-            settle(base, &files, &catalog, &options, clock.now_ms(), last_lsn)?
+            settle(base, &files, &catalog, &options, clock.now_ms(), last_lsn, begun)?
         }
     };
     let catalog = Catalog { deleted: Vec::new(), ..catalog };
@@ -79,7 +81,7 @@ pub(super) fn open(
         last_lsn + 1,
         &snapshot,
     )?;
-    if redb == Redb::New {
+    if !begun {
         let meta = Meta { journal: true, ..meta };
         tables.commit(&Commit { meta, deltas: Vec::new(), deleted_streams: Vec::new() })?;
     }
@@ -130,8 +132,13 @@ fn find(storage: &dyn Storage, directory: Identity, options: &Options) -> Result
 fn prepare(storage: &dyn Storage) -> Result<()> {
     let doing = |error| Error::io("preparing the directory", error);
     if Tables::exist(storage)? {
-        // Whoever made the file may have been killed before its name was durable.
-        return if journal_is_empty(storage)? { storage.sync_dir("").map_err(doing) } else { Ok(()) };
+        if journal_is_empty(storage)? {
+            // The first life may have been cut off while its successor wrote a new file, and the journal's name lost.
+            Tables::remove_unfinished(storage)?;
+            // Whoever made the file may have been killed before its name was durable.
+            storage.sync_dir("").map_err(doing)?;
+        }
+        return Ok(());
     }
     journal::create_dir(storage)?;
     storage.create_dir(STREAMS).map_err(doing)?;
@@ -169,6 +176,7 @@ fn remove(storage: &dyn Storage, paths: &[String]) -> Result<()> {
 }
 
 /// Makes what was replayed durable, in segments and a new redb file: a checkpoint of everything up to `last_lsn`.
+/// `journal` is whether the journal's first file is there for good.
 fn settle(
     base: Base,
     files: &SegmentFiles,
@@ -176,14 +184,15 @@ fn settle(
     options: &Options,
     now_ms: u64,
     last_lsn: Lsn,
+    journal: bool,
 ) -> Result<Tables> {
     let roll = Roll { bytes: options.segment_bytes, age_ms: millis(options.segment_age) };
     let mut deltas = Vec::new();
     for cell in catalog.streams.values() {
         deltas.extend(checkpoint::take(files, cell, roll, now_ms, || last_lsn)?);
     }
-    let meta =
-        Meta { floor: last_lsn, covered: last_lsn, catalog: last_lsn, next_stream: catalog.next_stream, journal: true };
+    let next_stream = catalog.next_stream;
+    let meta = Meta { floor: last_lsn, covered: last_lsn, catalog: last_lsn, next_stream, journal };
     let deleted_streams = catalog.deleted.iter().map(|cell| cell.number).collect();
     let commit = Commit { meta, deltas, deleted_streams };
     let tables = Tables::replace(files.storage(), base, &commit)?;

@@ -77,3 +77,20 @@ fn a_segment_made_again_after_its_name_could_not_be_synced_is_there_for_good() {
         trial.crash(Survival::Nothing, &[]).unwrap();
     }
 }
+
+/// The first process had named the journal's first file and could not make the name durable. The next wrote a new redb,
+/// which said that there is a journal, and the power went: no such file, and the directory could not be opened any more.
+/// Or it was half-way with the new redb, and that stayed for ever.
+#[test]
+fn a_journal_whose_name_was_never_durable_is_not_missed() {
+    for within in 1..60 {
+        for survival in [Survival::Nothing, Survival::Sectors(within), Survival::Prefix(within)] {
+            let disk = SimDisk::new(1);
+            disk.inject(failing_sync_of("journal", 1));
+            let mut trial = Trial::new(SETUP, disk);
+            assert!(trial.live.is_none());
+            let back = trial.crash(Survival::Kill, &[(within, survival)]).and_then(|()| trial.check_files());
+            back.unwrap_or_else(|complaint| panic!("{within}, {survival:?}: {complaint}"));
+        }
+    }
+}
