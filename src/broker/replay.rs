@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::rebuild::Redeliver;
 use crate::error::{Error, Result};
 use crate::journal::{Lsn, file};
+use crate::log::StreamLog;
 use crate::log::header::Identity;
 use crate::state::StreamState;
 use crate::state::change::{Change, Recorded, decode};
@@ -31,7 +32,9 @@ pub(super) struct Replay {
 
 impl Replay {
     pub(super) fn new(meta: Meta, streams: BTreeMap<u64, Loaded>) -> Replay {
-        let with_segments = |(number, loaded): (&u64, &Loaded)| loaded.state.log.segments().next().map(|_| *number);
+        // Those too that are dropped and still named by redb: their files go when it no longer names them.
+        let has_segments = |log: &StreamLog| log.segments().next().is_some() || log.has_dropped();
+        let with_segments = |(number, loaded): (&u64, &Loaded)| has_segments(&loaded.state.log).then_some(*number);
         Replay {
             next_stream: meta.next_stream,
             meta,
