@@ -57,10 +57,14 @@ pub(super) fn open(
         Redb::New => Tables::open(&*storage)?,
         Redb::Whole if recovery.clean && last_lsn == meta.floor || publish_first => Tables::open(&*storage)?,
         Redb::Whole | Redb::Lost => {
+            // Whoever wrote redb may have been killed before that was durable. Nothing goes because of what it says
+            // before it is.
+            let whole = redb == Redb::Whole;
+            let nothing = Commit { meta, deltas: Vec::new(), deleted_streams: Vec::new() };
+            let tables = whole.then(|| Tables::replace(&*storage, Base::Copy, &nothing)).transpose()?;
             // Made anew when they are written to: after a sync that failed, no later one makes their names durable.
             remove_streams(&files, |number| !with_segments.contains(&number))?;
-            let base = if redb == Redb::Lost { Base::Nothing } else { Base::Copy };
-            settle(base, &files, &catalog, &options, clock.now_ms(), last_lsn, begun)?
+            settle(tables, &files, &catalog, &options, clock.now_ms(), last_lsn, begun)?
         }
     };
     let catalog = Catalog { deleted: Vec::new(), ..catalog };
@@ -175,10 +179,11 @@ fn remove(storage: &dyn Storage, paths: &[String]) -> Result<()> {
     storage.sync_dir(file::JOURNAL).map_err(|error| Error::io("syncing the journal's directory", error))
 }
 
-/// Makes what was replayed durable, in segments and a new redb file: a checkpoint of everything up to `last_lsn`.
+/// Makes what was replayed durable, in segments and redb, a new one if there is none: a checkpoint of everything up to
+/// `last_lsn`.
 /// `journal` is whether the journal's first file is there for good.
 fn settle(
-    base: Base,
+    tables: Option<Tables>,
     files: &SegmentFiles,
     catalog: &Catalog,
     options: &Options,
@@ -195,7 +200,10 @@ fn settle(
     let meta = Meta { floor: last_lsn, covered: last_lsn, catalog: last_lsn, next_stream, journal };
     let deleted_streams = catalog.deleted.iter().map(|cell| cell.number).collect();
     let commit = Commit { meta, deltas, deleted_streams };
-    let tables = Tables::replace(files.storage(), base, &commit)?;
+    let tables = match tables {
+        Some(tables) => tables.commit(&commit).map(|()| tables)?,
+        None => Tables::replace(files.storage(), Base::Nothing, &commit)?,
+    };
     GivenUp::of(&commit.deltas, catalog.deleted.clone()).unlink(files)?;
     Ok(tables)
 }

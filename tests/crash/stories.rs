@@ -78,6 +78,23 @@ fn a_segment_made_again_after_its_name_could_not_be_synced_is_there_for_good() {
     }
 }
 
+/// A recovery wrote a new redb, in which a stream was deleted, and was killed before the name of the file was durable. The
+/// next recovery read that file and removed the stream's segments; the power went, and the redb that came back named them.
+#[test]
+fn a_recovery_removes_nothing_because_of_a_redb_that_may_not_be_durable() {
+    for within in 1..60 {
+        for later in [6, 12] {
+            let mut trial = Trial::new(SETUP, SimDisk::new(1));
+            for name in ["batch", "checkpoint", "delete stream"] {
+                let op = letter(name).1(trial.model.now());
+                trial.run(&op).unwrap();
+            }
+            let back = trial.crash(Survival::Kill, &[(within, Survival::Kill), (later, Survival::Nothing)]);
+            back.unwrap_or_else(|complaint| panic!("{within}, {later}: {complaint}"));
+        }
+    }
+}
+
 /// The first process had named the journal's first file and could not make the name durable. The next wrote a new redb,
 /// which said that there is a journal, and the power went: no such file, and the directory could not be opened any more.
 /// Or it was half-way with the new redb, and that stayed for ever.
