@@ -111,6 +111,8 @@ pub use clock::ManualClock;
 pub use entry::{DATA_FIELD, Entry, FieldSink, Fields, FieldsIter, IntoFields};
 pub use error::{Error, ErrorKind, Place, Result};
 pub use id::{Id, IdSpec};
+#[cfg(feature = "simulation")]
+pub use options::Sabotage;
 pub use options::{Durability, NAME_BYTES_MAX, RECORD_BYTES_MAX};
 #[cfg(feature = "simulation")]
 pub use storage::{File, Lock, Storage, sim};

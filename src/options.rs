@@ -55,6 +55,26 @@ pub(crate) struct Options {
     pub retention_interval: Duration,
     /// Whether threads do the background work; if not, somebody calls the steps.
     pub background: bool,
+    /// A rule to be broken, for tests that must notice.
+    pub sabotage: Option<Sabotage>,
+}
+
+/// A rule of the engine's own that a test can have broken: those that no disk can break by lying.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(any(test, feature = "simulation")), allow(dead_code, unreachable_pub, reason = "nobody breaks it"))]
+pub enum Sabotage {
+    /// redb is committed before the journal is synced as far as it reaches.
+    CheckpointBeforeJournal,
+    /// What was replayed is published before a checkpoint has made it durable.
+    PublishBeforeCheckpoint,
+    /// Adds are published before they are synced.
+    PublishBeforeSync,
+    /// Replay does not ask what a stream's rows in redb have already.
+    ReplayTwice,
+    /// The next LSN follows the journal's end, though redb may know of more.
+    NumberFromJournal,
+    /// The journal's files past its end stay when a new one is begun.
+    KeepBeyond,
 }
 
 impl Default for Options {
@@ -74,11 +94,17 @@ impl Default for Options {
             open_files_max: 128,
             retention_interval: Duration::from_secs(1),
             background: true,
+            sabotage: None,
         }
     }
 }
 
 impl Options {
+    /// Whether this rule is to be broken.
+    pub(crate) fn breaks(&self, rule: Sabotage) -> bool {
+        cfg!(any(test, feature = "simulation")) && self.sabotage == Some(rule)
+    }
+
     pub(crate) fn ack_durability(&self) -> Durability {
         self.ack_durability.unwrap_or(self.durability)
     }

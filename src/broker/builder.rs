@@ -7,6 +7,8 @@ use std::time::Duration;
 use super::{Broker, open};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
+#[cfg(any(test, feature = "simulation"))]
+use crate::options::Sabotage;
 use crate::options::{Durability, Options, RECORD_BYTES_MAX};
 use crate::storage::{Disk, Memory, Storage};
 
@@ -161,6 +163,12 @@ impl Builder {
     /// Whether threads do the background work; if not, its steps are to be called.
     pub fn background(mut self, threads: bool) -> Builder {
         self.options.background = threads;
+        self
+    }
+
+    /// Breaks a rule, for tests that must notice.
+    pub fn sabotage(mut self, rule: Option<Sabotage>) -> Builder {
+        self.options.sabotage = rule;
         self
     }
 

@@ -11,6 +11,7 @@ use crate::journal::Lsn;
 use crate::log::SegmentFiles;
 use crate::log::stream_log::Flush;
 use crate::log::writer::Roll;
+use crate::options::Sabotage;
 use crate::state::delta::StreamDelta;
 use crate::state::tables::{Commit, Meta};
 use crate::stream::cell::StreamCell;
@@ -123,12 +124,8 @@ impl Core {
         let appended = self.journal.appended_bytes();
         self.checkpoint_begun.store(appended, Ordering::Relaxed);
         let (commit, deleted) = self.collect_checkpoint().map_err(|error| self.failed_to_flush(error))?;
-        #[cfg(any(test, feature = "simulation"))]
-        let sync = !self.sabotage.load(Ordering::Relaxed);
-        #[cfg(not(any(test, feature = "simulation")))]
-        let sync = true;
         let given_up = GivenUp::of(&commit.deltas, deleted);
-        if sync {
+        if !self.options.breaks(Sabotage::CheckpointBeforeJournal) {
             self.sync_to(commit.meta.covered)?;
         }
         self.journal.check()?;

@@ -215,9 +215,4 @@ impl Broker {
         self.open.core.stop_writing();
         self.open.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
-
-    /// Breaks the rule that the journal is synced before redb is committed, for tests that must notice.
-    pub fn sabotage_checkpoint_order(&self) {
-        self.open.core.sabotage.store(true, crate::sync::atomic::Ordering::Relaxed);
-    }
 }

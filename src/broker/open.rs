@@ -18,7 +18,7 @@ use crate::log::files::STREAMS;
 use crate::log::header::Identity;
 use crate::log::writer::Roll;
 use crate::log::{Segment, SegmentFiles};
-use crate::options::Options;
+use crate::options::{Options, Sabotage};
 use crate::state::snapshot::{Snapshot, StreamSnapshot};
 use crate::state::tables::{Base, Commit, Meta, Tables};
 use crate::storage::{Lock, Storage};
@@ -44,23 +44,31 @@ pub(super) fn open(
     })?;
     let directory = format::open(&*storage)?;
     prepare(&*storage)?;
-    let Found { replay, recovery, redb } = find(&*storage, directory)?;
+    let Found { replay, recovery, redb } = find(&*storage, directory, &options)?;
     let meta = replay.meta;
-    let last_lsn = recovery.last_lsn.max(meta.covered);
-    // With records in it the first file's name was durable; without, the new one's will be.
-    let journal_begun = meta.journal || last_lsn > meta.floor;
+    let from_redb = if options.breaks(Sabotage::NumberFromJournal) { 0 } else { meta.covered };
+    let last_lsn = recovery.last_lsn.max(from_redb);
+    let publish_first = options.breaks(Sabotage::PublishBeforeCheckpoint);
     let (with_segments, catalog) = replay.into_catalog(directory);
     let files = SegmentFiles::new(Arc::clone(&storage), options.open_files_max);
+    // Where it holds no record, the name of the journal's first file may not be durable yet.
+    let begun = meta.journal || last_lsn > meta.floor;
     // Before anything is written: the disk may be full.
-    remove(&*storage, &recovery.beyond)?;
+    if !options.breaks(Sabotage::KeepBeyond) {
+        remove(&*storage, &recovery.beyond)?;
+    }
     let tables = match redb {
         Redb::New => Tables::open(&*storage)?,
-        Redb::Whole if recovery.clean && last_lsn == meta.floor => Tables::open(&*storage)?,
+        Redb::Whole if recovery.clean && last_lsn == meta.floor || publish_first => Tables::open(&*storage)?,
         Redb::Whole | Redb::Lost => {
+            // Whoever wrote redb may have been killed before that was durable. Nothing goes because of what it says
+            // before it is.
+            let whole = redb == Redb::Whole;
+            let nothing = Commit { meta, deltas: Vec::new(), deleted_streams: Vec::new() };
+            let tables = whole.then(|| Tables::replace(&*storage, Base::Copy, &nothing)).transpose()?;
             // Made anew when they are written to: after a sync that failed, no later one makes their names durable.
             remove_streams(&files, |number| !with_segments.contains(&number))?;
-            let base = if redb == Redb::Lost { Base::Nothing } else { Base::Copy };
-            settle(base, &files, &catalog, &options, clock.now_ms(), last_lsn, journal_begun)?
+            settle(tables, &files, &catalog, &options, clock.now_ms(), last_lsn, begun)?
         }
     };
     let catalog = Catalog { deleted: Vec::new(), ..catalog };
@@ -78,13 +86,14 @@ pub(super) fn open(
         last_lsn + 1,
         &snapshot,
     )?;
-    if !journal_begun {
+    if !begun {
         let meta = Meta { journal: true, ..meta };
         tables.commit(&Commit { meta, deltas: Vec::new(), deleted_streams: Vec::new() })?;
     }
+    let used = if publish_first { Vec::new() } else { recovery.used };
     // A file that held no record has given its name to the new one.
     let new = file::path(last_lsn + 1);
-    remove(&*storage, &recovery.used.into_iter().filter(|path| *path != new).collect::<Vec<_>>())?;
+    remove(&*storage, &used.into_iter().filter(|path| *path != new).collect::<Vec<_>>())?;
     Ok((Core::new(storage, clock, options, directory, journal, tables, catalog), lock))
 }
 
@@ -103,7 +112,7 @@ enum Redb {
     Lost,
 }
 
-fn find(storage: &dyn Storage, directory: Identity) -> Result<Found> {
+fn find(storage: &dyn Storage, directory: Identity, options: &Options) -> Result<Found> {
     let (meta, loaded) = match Tables::read(storage) {
         Err(error) if error.kind() == ErrorKind::Corrupt => {
             let (replay, recovery) = rebuild(storage, directory, &error)?;
@@ -114,6 +123,7 @@ fn find(storage: &dyn Storage, directory: Identity) -> Result<Found> {
         read => read?,
     };
     let mut replay = Replay::new(meta, loaded);
+    replay.twice = options.breaks(Sabotage::ReplayTwice);
     if !meta.journal && journal_is_empty(storage)? {
         return Ok(Found { replay, recovery: Recovery::default(), redb: Redb::New });
     }
@@ -127,8 +137,13 @@ fn find(storage: &dyn Storage, directory: Identity) -> Result<Found> {
 fn prepare(storage: &dyn Storage) -> Result<()> {
     let doing = |error| Error::io("preparing the directory", error);
     if Tables::exist(storage)? {
-        // Whoever made the file may have been killed before its name was durable.
-        return if journal_is_empty(storage)? { storage.sync_dir("").map_err(doing) } else { Ok(()) };
+        if journal_is_empty(storage)? {
+            // The first life may have been cut off while its successor wrote a new file, and the journal's name lost.
+            Tables::remove_unfinished(storage)?;
+            // Whoever made the file may have been killed before its name was durable.
+            storage.sync_dir("").map_err(doing)?;
+        }
+        return Ok(());
     }
     journal::create_dir(storage)?;
     storage.create_dir(STREAMS).map_err(doing)?;
@@ -165,9 +180,11 @@ fn remove(storage: &dyn Storage, paths: &[String]) -> Result<()> {
     storage.sync_dir(file::JOURNAL).map_err(|error| Error::io("syncing the journal's directory", error))
 }
 
-/// Makes what was replayed durable, in segments and a new redb file: a checkpoint of everything up to `last_lsn`.
+/// Makes what was replayed durable, in segments and redb, a new one if there is none: a checkpoint of everything up to
+/// `last_lsn`.
+/// `journal` is whether the journal's first file is there for good.
 fn settle(
-    base: Base,
+    tables: Option<Tables>,
     files: &SegmentFiles,
     catalog: &Catalog,
     options: &Options,
@@ -184,7 +201,10 @@ fn settle(
     let meta = Meta { floor: last_lsn, covered: last_lsn, catalog: last_lsn, next_stream, journal };
     let deleted_streams = catalog.deleted.iter().map(|cell| cell.number).collect();
     let commit = Commit { meta, deltas, deleted_streams };
-    let tables = Tables::replace(files.storage(), base, &commit)?;
+    let tables = match tables {
+        Some(tables) => tables.commit(&commit).map(|()| tables)?,
+        None => Tables::replace(files.storage(), Base::Nothing, &commit)?,
+    };
     GivenUp::of(&commit.deltas, catalog.deleted.clone()).unlink(files)?;
     Ok(tables)
 }
@@ -208,7 +228,7 @@ fn remove_streams(files: &SegmentFiles, unwanted: impl Fn(u64) -> bool) -> Resul
 /// Removes the files that redb has durably given up, and those it never heard of: of streams and of segments, and a redb
 /// half made.
 fn sweep(files: &SegmentFiles, catalog: &Catalog) -> Result<()> {
-    Tables::remove_new(files.storage())?;
+    Tables::remove_unfinished(files.storage())?;
     let numbers: BTreeSet<u64> = catalog.streams.values().map(|cell| cell.number).collect();
     remove_streams(files, |number| !numbers.contains(&number))?;
     for cell in catalog.streams.values() {

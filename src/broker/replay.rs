@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::rebuild::Redeliver;
 use crate::error::{Error, Result};
 use crate::journal::{Lsn, file};
+use crate::log::StreamLog;
 use crate::log::header::Identity;
 use crate::state::StreamState;
 use crate::state::change::{Change, Recorded, decode};
@@ -25,11 +26,15 @@ pub(super) struct Replay {
     next_stream: u64,
     /// What is to be delivered again, if redb was lost.
     pub(super) redeliver: Option<Redeliver>,
+    /// Breaks a rule: `Sabotage::ReplayTwice`.
+    pub(super) twice: bool,
 }
 
 impl Replay {
     pub(super) fn new(meta: Meta, streams: BTreeMap<u64, Loaded>) -> Replay {
-        let with_segments = |(number, loaded): (&u64, &Loaded)| loaded.state.log.segments().next().map(|_| *number);
+        // Those too that are dropped and still named by redb: their files go when it no longer names them.
+        let has_segments = |log: &StreamLog| log.segments().next().is_some() || log.has_dropped();
+        let with_segments = |(number, loaded): (&u64, &Loaded)| has_segments(&loaded.state.log).then_some(*number);
         Replay {
             next_stream: meta.next_stream,
             meta,
@@ -38,6 +43,7 @@ impl Replay {
             deleted: Vec::new(),
             gone: BTreeSet::new(),
             redeliver: None,
+            twice: false,
         }
     }
 
@@ -61,7 +67,7 @@ impl Replay {
                 }
                 return Err(damaged(&format_args!("it is about stream {number}, which there is not")));
             };
-            if lsn <= *stream_covered {
+            if lsn <= *stream_covered && !self.twice {
                 continue;
             }
             match change {

@@ -143,7 +143,7 @@ impl Tables {
     pub(crate) fn replace(storage: &dyn Storage, base: Base, commit: &Commit) -> Result<Tables> {
         let doing = |error| Error::io(format_args!("writing a new {PATH}"), error);
         // After a sync of the directory that failed, no later one makes a name durable that was there before.
-        Tables::remove_new(storage)?;
+        Tables::remove_unfinished(storage)?;
         let make = || {
             let file = storage.create(NEW_PATH).map_err(doing)?;
             if let Base::Copy = base {
@@ -162,8 +162,8 @@ impl Tables {
         })
     }
 
-    /// Removes a file that was being made when the process stopped.
-    pub(crate) fn remove_new(storage: &dyn Storage) -> Result<()> {
+    /// Removes what a crash left of a file that was to take the place of another.
+    pub(crate) fn remove_unfinished(storage: &dyn Storage) -> Result<()> {
         match storage.remove(NEW_PATH) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(Error::io(format_args!("removing {NEW_PATH}"), error))

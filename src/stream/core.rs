@@ -23,7 +23,7 @@ use crate::log::segment::At;
 use crate::log::stream_log::Blocks;
 use crate::log::writer::Roll;
 use crate::log::{Block, BlockCache, Lookup, Segment, SegmentFiles};
-use crate::options::{Durability, Options};
+use crate::options::{Durability, Options, Sabotage};
 use crate::state::Tables;
 use crate::state::change::{Added, Bodies, Change, encode_added, encode_change};
 use crate::state::snapshot::{Snapshot, StreamSnapshot};
@@ -64,9 +64,6 @@ pub(crate) struct Core {
     short_of_room: AtomicBool,
     /// The turn of those who found the journal over its limit.
     over_limit: Mutex<()>,
-    /// Breaks the order of the checkpoint, for tests that must notice.
-    #[cfg(any(test, feature = "simulation"))]
-    pub(crate) sabotage: AtomicBool,
 }
 
 /// What an operation decided under the stream's lock.
@@ -155,8 +152,6 @@ impl Core {
             checkpoint_done: AtomicU64::new(0),
             short_of_room: AtomicBool::new(false),
             over_limit: Mutex::default(),
-            #[cfg(any(test, feature = "simulation"))]
-            sabotage: AtomicBool::new(false),
         }
     }
 
@@ -332,6 +327,7 @@ impl Core {
 
     /// Publishes the change just made, or has it published when it is synced. Returns whom to wake.
     fn note_news(&self, cell: &Arc<StreamCell>, stream: &mut Inner, lsn: Lsn, synced: bool) -> Vec<Waker> {
+        let synced = synced && !self.options.breaks(Sabotage::PublishBeforeSync);
         let (visible, last_id) = (stream.state.log.next_ordinal(), stream.state.last_id);
         let front = stream.state.front;
         stream.unpublished.push_back(Unpublished { lsn, synced, visible, last_id, front });

@@ -2,8 +2,9 @@
 
 use streamlog::sim::{SimDisk, Survival};
 
+use super::sabotage::Broken;
 use super::trial::{Ran, Setup, Trial, Verdict};
-use super::workload::Letter;
+use super::workload::{BEGUN, Letter};
 
 /// Every kind, the random ones with a few seeds.
 pub(crate) const SURVIVALS: [Survival; 9] = [
@@ -18,6 +19,9 @@ pub(crate) const SURVIVALS: [Survival; 9] = [
     Survival::Torn(2),
 ];
 
+/// What is done after each crash.
+const GOING_ON: Letter = BEGUN[0];
+
 /// Few, where many workloads are tried.
 pub(crate) const KILL_OR_SECTORS: [Survival; 2] = [Survival::Kill, Survival::Sectors(1)];
 
@@ -29,6 +33,7 @@ pub(crate) struct Exhaust<'a> {
     pub(crate) begun: &'a [Letter],
     pub(crate) letters: &'a [Letter],
     pub(crate) survivals: &'a [Survival],
+    pub(crate) broken: Broken,
     /// Whether the recovery is crashed too, at every operation of its own, and the power lost then.
     pub(crate) in_recovery: bool,
 }
@@ -57,9 +62,19 @@ impl Exhaust<'_> {
         Ok(crashes)
     }
 
+    fn setup(self) -> Setup {
+        Setup { sabotage: self.broken.engine(), ..self.setup }
+    }
+
+    fn disk(self) -> SimDisk {
+        let disk = SimDisk::new(1);
+        self.broken.lie_on(&disk);
+        disk
+    }
+
     /// A trial with what comes before done, and the operations of the disk until then.
     fn begin(self) -> Verdict<(Trial, u64)> {
-        let mut trial = Trial::new(self.setup, SimDisk::new(1));
+        let mut trial = Trial::new(self.setup(), self.disk());
         trial.watched = false;
         for letter in self.begun {
             let op = letter.1(trial.model.now());
@@ -83,9 +98,9 @@ impl Exhaust<'_> {
     /// crashes there were.
     fn crash(self, at: u64, survival: Survival, within: Option<u64>) -> Verdict<u64> {
         let mut trial = if self.begun.is_empty() {
-            let disk = SimDisk::new(1);
+            let disk = self.disk();
             disk.crash_at(at);
-            Trial::new(self.setup, disk)
+            Trial::new(self.setup(), disk)
         } else {
             let trial = self.begin()?.0;
             trial.disk.crash_at(at);
@@ -96,9 +111,13 @@ impl Exhaust<'_> {
             self.finish(&mut trial)?;
             let again: Vec<_> = within.map(|within| (within, Survival::Sectors(at + within))).into_iter().collect();
             trial.crash(survival, &again)?;
+            let crashes = 1 + trial.recoveries_crashed;
             trial.check_files()?;
+            // What it does from now on comes back, too.
+            trial.run(&(GOING_ON.1)(trial.model.now()))?;
+            trial.crash(Survival::Kill, &[])?;
             trial.drain(false)?;
-            Ok(1 + trial.recoveries_crashed)
+            Ok(crashes)
         };
         let verdict: Verdict<u64> = run();
         verdict.map_err(|complaint| {

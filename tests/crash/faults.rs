@@ -15,29 +15,64 @@ use super::workload::Manner;
 
 const WHERE: [Option<&str>; 5] = [Some("journal/"), Some("journal/"), Some("streams/"), Some("state.redb"), None];
 
+const OPERATIONS: [FaultOp; 11] = [
+    FaultOp::Write,
+    FaultOp::Write,
+    FaultOp::Sync,
+    FaultOp::Sync,
+    FaultOp::SyncDir,
+    FaultOp::Create,
+    FaultOp::Rename,
+    FaultOp::Remove,
+    FaultOp::SetLen,
+    FaultOp::Read,
+    FaultOp::Open,
+];
+
 fn fault(chance: &mut Chance) -> Fault {
-    let op = *chance.pick(&[
-        FaultOp::Write,
-        FaultOp::Write,
-        FaultOp::Sync,
-        FaultOp::Sync,
-        FaultOp::SyncDir,
-        FaultOp::Create,
-        FaultOp::Rename,
-        FaultOp::Remove,
-        FaultOp::SetLen,
-    ]);
+    let op = *chance.pick(&OPERATIONS);
     let error =
         if op == FaultOp::Write && chance.once_in(2) { io::ErrorKind::StorageFull } else { io::ErrorKind::Other };
     let times = *chance.pick(&[1, 1, u64::MAX]);
     Fault { op, path_contains: chance.pick(&WHERE).map(str::to_owned), after: chance.below(30), times, error }
 }
 
-/// Operations on a disk with a fault to come, until one fails for it and writing stops. Returns whether one did.
+impl Trial {
+    /// Has the disk err from some time on, or run full. Returns whether it errs where it is read.
+    fn trouble(&mut self, chance: &mut Chance) -> bool {
+        if chance.once_in(5) {
+            let free = chance.below(30_000);
+            self.log.push(format!("     the disk has room for {free} bytes"));
+            self.disk.set_capacity(Some(self.disk.used() + free));
+            return false;
+        }
+        let fault = fault(chance);
+        self.log.push(format!("     {fault:?}"));
+        let reading = matches!(fault.op, FaultOp::Read | FaultOp::Open);
+        self.disk.inject(fault);
+        reading
+    }
+
+    /// Has the disk be as it was.
+    pub(crate) fn heal(&self) {
+        self.disk.clear_faults();
+        self.disk.set_capacity(None);
+    }
+}
+
+/// Operations on a disk in trouble, until one fails for it and writing stops. Returns whether one did.
 pub(crate) fn until_a_failure(trial: &mut Trial, manner: Manner, chance: &mut Chance) -> Verdict<bool> {
-    let fault = fault(chance);
-    trial.log.push(format!("     {fault:?}"));
-    trial.disk.inject(fault);
+    let manner = Manner { amid: false, ..manner };
+    let reading = trial.trouble(chance);
+    // Who watches reads.
+    let watched = trial.watched;
+    trial.watched = watched && !reading;
+    let stopped = until_writing_stops(trial, manner, reading, chance);
+    trial.watched = watched;
+    stopped
+}
+
+fn until_writing_stops(trial: &mut Trial, manner: Manner, reading: bool, chance: &mut Chance) -> Verdict<bool> {
     for _ in 0..60 {
         let op = manner.next(chance, trial.model.now());
         // A broker that does not open again is no broker to be asked.
@@ -50,7 +85,10 @@ pub(crate) fn until_a_failure(trial: &mut Trial, manner: Manner, chance: &mut Ch
             Err(complaint) => {
                 let Some(kind) = trial.failed.take() else { return Err(complaint) };
                 trial.log.push(format!("     failed: {kind:?}"));
-                if failed(trial, before)? {
+                if reading {
+                    trial.heal();
+                }
+                if failed(trial, &op, before)? {
                     return Ok(true);
                 }
             }
@@ -60,7 +98,7 @@ pub(crate) fn until_a_failure(trial: &mut Trial, manner: Manner, chance: &mut Ch
 }
 
 /// An operation failed on the disk. Returns whether writing has stopped; if not, nothing or all of it was done.
-fn failed(trial: &mut Trial, before: usize) -> Verdict<bool> {
+fn failed(trial: &mut Trial, op: &Op, before: usize) -> Verdict<bool> {
     let seen = trial.observe()?;
     let states = &trial.model.states[before..];
     let whole = states.iter().rposition(|state| **state == seen);
@@ -78,10 +116,20 @@ fn failed(trial: &mut Trial, before: usize) -> Verdict<bool> {
             return Ok(false);
         }
     }
+    if let Op::Add { stream, .. } | Op::Batch { stream, .. } = op
+        && op.makes_durable(trial.setup.levels)
+    {
+        let ids = |state: &Snapshot| {
+            state.streams.get(*stream).and_then(|stream| stream.entries.last_key_value()).map(|(&id, _)| id)
+        };
+        if ids(&seen) > ids(&states[0]) {
+            return Err(format!("{op:?} failed, and what it was to make durable can be seen"));
+        }
+    }
     if whole.is_none() {
         check_entries(&states[0], trial.model.now(), &seen)?;
     }
-    trial.disk.clear_faults();
+    trial.heal();
     for name in seen.streams.keys() {
         let added = trial.live().stream(name).and_then(|stream| stream.add([("no", "")]));
         match added {
@@ -113,6 +161,29 @@ fn check_entries(before: &Snapshot, after: &Snapshot, seen: &Snapshot) -> Verdic
 }
 
 impl Trial {
+    /// Crashes, and comes back on a disk that errs: what cannot be opened for that is not damaged.
+    pub(crate) fn crash_into_trouble(&mut self, chance: &mut Chance) -> Verdict {
+        let mut kept = self.turn_off();
+        for _ in 0..=chance.below(3) {
+            self.restart(chance.survival(), &mut kept);
+            self.trouble(chance);
+            let opened = self.setup.open(&self.disk, &self.clock);
+            self.heal();
+            match opened {
+                Ok(broker) => {
+                    self.live = Some(broker);
+                    self.recovered(kept)?;
+                    kept = self.turn_off();
+                }
+                Err(error) if error.kind() == ErrorKind::Corrupt => {
+                    return Err(format!("the disk erred, and that is taken for damage: {error}"));
+                }
+                Err(error) => self.log.push(format!("     cannot be opened: {error}")),
+            }
+        }
+        self.come_back(chance.survival(), kept)
+    }
+
     /// Closes the broker in which writing has stopped, which must say so, and opens it again as a new process would.
     pub(crate) fn reopen_after_failure(&mut self) -> Verdict {
         let closed = self.live.take().map(Broker::close);

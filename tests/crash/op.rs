@@ -12,11 +12,12 @@ pub(crate) type Name = &'static str;
 pub(crate) const STREAMS: [Name; 3] = ["a", "b", "c"];
 
 /// What streams are told to keep.
-pub(crate) const KEEPS: [Keep; 5] = [
+pub(crate) const KEEPS: [Keep; 6] = [
     Keep { max_len: Some(6), ..Keep::EVERYTHING },
     Keep { max_len: Some(9), max_bytes: Some(900), ..Keep::EVERYTHING },
     Keep { max_age_ms: Some(40), ..Keep::EVERYTHING },
     Keep { acknowledged: true, ..Keep::EVERYTHING },
+    Keep { max_len: Some(4), max_bytes: Some(300), only_acknowledged: true, ..Keep::EVERYTHING },
     Keep { max_len: Some(12), max_age_ms: Some(90), acknowledged: true, ..Keep::EVERYTHING },
 ];
 
@@ -32,28 +33,138 @@ pub(crate) struct Who {
 pub(crate) enum Op {
     Create(Name),
     DeleteStream(Name),
-    Add { stream: Name, bytes: usize, id: IdSpec, trim: Option<Trim>, level: Option<Durability> },
-    Batch { stream: Name, bytes: Vec<usize>, trim: Option<Trim> },
-    Group { stream: Name, group: Name, start: StartAt },
-    Destroy { stream: Name, group: Name },
-    SetCursor { stream: Name, group: Name, to: StartAt },
+    Add {
+        stream: Name,
+        bytes: usize,
+        id: IdSpec,
+        trim: Option<Trim>,
+        level: Option<Durability>,
+    },
+    Batch {
+        stream: Name,
+        entries: Vec<(IdSpec, usize)>,
+        trim: Option<Trim>,
+        level: Option<Durability>,
+    },
+    Group {
+        stream: Name,
+        group: Name,
+        start: StartAt,
+        entries_read: Option<u64>,
+        ensure: bool,
+    },
+    Destroy {
+        stream: Name,
+        group: Name,
+    },
+    SetCursor {
+        stream: Name,
+        group: Name,
+        to: StartAt,
+    },
     CreateConsumer(Who),
     DeleteConsumer(Who),
-    ReadNew { who: Who, count: usize, no_ack: bool },
-    Fetch { who: Who, count: usize },
-    History { who: Who, after: Id },
-    Ack { stream: Name, group: Name, ids: Vec<Id>, level: Option<Durability> },
-    Claim { who: Who, ids: Vec<Id>, min_idle_ms: u64, force: bool, just_ids: bool },
-    AutoClaim { who: Who, min_idle_ms: u64, count: usize },
-    Delete { stream: Name, ids: Vec<Id> },
-    Trim { stream: Name, trim: Trim },
-    Retain { stream: Name, keep: Keep },
+    ReadNew {
+        who: Who,
+        count: usize,
+        no_ack: bool,
+    },
+    Fetch {
+        who: Who,
+        count: usize,
+        claim_idle_ms: Option<u64>,
+    },
+    History {
+        who: Who,
+        after: Id,
+        count: usize,
+    },
+    Ack {
+        stream: Name,
+        group: Name,
+        ids: Vec<Id>,
+        level: Option<Durability>,
+    },
+    Claim {
+        who: Who,
+        ids: Vec<Id>,
+        how: HowToClaim,
+    },
+    AutoClaim {
+        who: Who,
+        min_idle_ms: u64,
+        start: Id,
+        count: usize,
+    },
+    Delete {
+        stream: Name,
+        ids: Vec<Id>,
+    },
+    Trim {
+        stream: Name,
+        trim: Trim,
+    },
+    Retain {
+        stream: Name,
+        keep: Keep,
+    },
     Retention,
     Flush,
+    /// As the background flushes: if there is much.
+    FlushStep,
     Checkpoint,
     Spare,
     Sync,
     Reopen,
+    /// Work of the background, and in the middle of it these operations of a user: before the disk makes the change that
+    /// comes after so many others there.
+    Amid {
+        work: Work,
+        after: u64,
+        ops: Vec<Op>,
+    },
+}
+
+/// Work of the background in the middle of which users can work.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Work {
+    /// While segments are written, and unlinked.
+    CheckpointAtSegments,
+    /// While redb is written.
+    CheckpointAtTables,
+    Flush,
+    Spare,
+}
+
+impl Work {
+    pub(crate) const ALL: [Work; 4] = [Work::CheckpointAtSegments, Work::CheckpointAtTables, Work::Flush, Work::Spare];
+
+    /// Where on the disk.
+    pub(crate) fn place(self) -> &'static str {
+        match self {
+            Work::CheckpointAtSegments | Work::Flush => "streams/",
+            Work::CheckpointAtTables => "state.redb",
+            Work::Spare => "journal/spare",
+        }
+    }
+
+    pub(crate) fn op(self) -> Op {
+        match self {
+            Work::CheckpointAtSegments | Work::CheckpointAtTables => Op::Checkpoint,
+            Work::Flush => Op::Flush,
+            Work::Spare => Op::Spare,
+        }
+    }
+}
+
+/// How entries are taken over.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct HowToClaim {
+    pub(crate) min_idle_ms: u64,
+    pub(crate) force: bool,
+    pub(crate) just_ids: bool,
+    pub(crate) idle_ms: Option<u64>,
+    pub(crate) deliveries: Option<u32>,
 }
 
 /// What a stream is told to keep.
@@ -63,10 +174,12 @@ pub(crate) struct Keep {
     pub(crate) max_age_ms: Option<u64>,
     pub(crate) max_bytes: Option<u64>,
     pub(crate) acknowledged: bool,
+    pub(crate) only_acknowledged: bool,
 }
 
 impl Keep {
-    pub(crate) const EVERYTHING: Keep = Keep { max_len: None, max_age_ms: None, max_bytes: None, acknowledged: false };
+    pub(crate) const EVERYTHING: Keep =
+        Keep { max_len: None, max_age_ms: None, max_bytes: None, acknowledged: false, only_acknowledged: false };
 
     pub(crate) fn retention(self) -> Retention {
         let mut retention = Retention::default();
@@ -79,7 +192,10 @@ impl Keep {
         if let Some(bytes) = self.max_bytes {
             retention = retention.max_bytes(bytes);
         }
-        if self.acknowledged { retention.acknowledged() } else { retention }
+        if self.acknowledged {
+            retention = retention.acknowledged();
+        }
+        if self.only_acknowledged { retention.only_acknowledged() } else { retention }
     }
 
     /// The trims that it amounts to, in order.
@@ -88,6 +204,9 @@ impl Keep {
         trims.extend(self.max_len.map(Trim::max_len));
         trims.extend(self.max_age_ms.map(|ms| Trim::max_age(Duration::from_millis(ms))));
         trims.extend(self.max_bytes.map(Trim::max_bytes));
+        if self.only_acknowledged {
+            trims.iter_mut().for_each(|trim| *trim = trim.only_acknowledged());
+        }
         trims.extend(self.acknowledged.then(Trim::acknowledged));
         trims
     }
@@ -141,7 +260,7 @@ fn fields(now_ms: u64, number: usize, bytes: usize) -> Vec<(String, Vec<u8>)> {
 }
 
 impl Op {
-    /// Does it. [`Reopen`](Op::Reopen) is its caller's to do.
+    /// Does it. [`Reopen`](Op::Reopen) and [`Amid`](Op::Amid) are its caller's to do.
     pub(crate) fn run(&self, broker: &Broker, now_ms: u64) -> Result<Outcome> {
         let stream = |name: Name| broker.stream(name);
         let group = |stream: Name, group: Name| broker.stream(stream)?.group(group).existing();
@@ -160,19 +279,26 @@ impl Op {
                 }
                 vec![entry.add()?].into()
             }
-            Op::Batch { stream: name, ref bytes, trim } => {
+            Op::Batch { stream: name, ref entries, trim, level } => {
                 let stream = stream(name)?;
                 let mut batch = stream.batch();
-                for (number, &bytes) in bytes.iter().enumerate() {
-                    batch.push(fields(now_ms, number, bytes))?;
+                for (number, &(id, bytes)) in entries.iter().enumerate() {
+                    batch.push_with_id(id, fields(now_ms, number, bytes))?;
+                }
+                if let Some(level) = level {
+                    batch = batch.durability(level);
                 }
                 if let Some(trim) = trim {
                     batch = batch.trim(trim);
                 }
                 batch.add()?.into()
             }
-            Op::Group { stream: name, group, start } => {
-                drop(stream(name)?.group(group).start_at(start).ensure()?);
+            Op::Group { stream: name, group, start, entries_read, ensure } => {
+                let mut new = stream(name)?.group(group).start_at(start);
+                if let Some(entries) = entries_read {
+                    new = new.entries_read(entries);
+                }
+                drop(if ensure { new.ensure()? } else { new.create()? });
                 ().into()
             }
             Op::Destroy { stream, group: name } => group(stream, name)?.destroy()?.into(),
@@ -184,8 +310,15 @@ impl Op {
                 let read = if no_ack { read.no_ack() } else { read };
                 read.next()?.ids().into()
             }
-            Op::Fetch { who, count } => consumer(who)?.fetch().count(count).next()?.ids().into(),
-            Op::History { who, after } => consumer(who)?.history(after).read()?.ids().into(),
+            Op::Fetch { who, count, claim_idle_ms } => {
+                let fetch = consumer(who)?.fetch().count(count);
+                let fetch = match claim_idle_ms {
+                    Some(ms) => fetch.claim_idle(Duration::from_millis(ms)),
+                    None => fetch,
+                };
+                fetch.next()?.ids().into()
+            }
+            Op::History { who, after, count } => consumer(who)?.history(after).count(count).read()?.ids().into(),
             Op::Ack { stream, group: name, ref ids, level } => {
                 let group = group(stream, name)?;
                 match level {
@@ -193,40 +326,49 @@ impl Op {
                     None => group.ack(ids)?.into(),
                 }
             }
-            Op::Claim { who, ref ids, min_idle_ms, force, just_ids } => {
-                let claim = consumer(who)?.claim(ids).min_idle(Duration::from_millis(min_idle_ms));
-                let claim = if force { claim.force() } else { claim };
-                if just_ids { claim.just_ids()?.into() } else { claim.run()?.ids().into() }
+            Op::Claim { who, ref ids, how } => {
+                let mut claim = consumer(who)?.claim(ids).min_idle(Duration::from_millis(how.min_idle_ms));
+                if how.force {
+                    claim = claim.force();
+                }
+                if let Some(ms) = how.idle_ms {
+                    claim = claim.idle(Duration::from_millis(ms));
+                }
+                if let Some(deliveries) = how.deliveries {
+                    claim = claim.deliveries(deliveries);
+                }
+                if how.just_ids { claim.just_ids()?.into() } else { claim.run()?.ids().into() }
             }
-            Op::AutoClaim { who, min_idle_ms, count } => {
-                let min_idle = Duration::from_millis(min_idle_ms);
-                consumer(who)?.auto_claim(min_idle).count(count).run()?.messages.ids().into()
+            Op::AutoClaim { who, min_idle_ms, start, count } => {
+                let claim = consumer(who)?.auto_claim(Duration::from_millis(min_idle_ms));
+                claim.start(start).count(count).run()?.messages.ids().into()
             }
             Op::Delete { stream: name, ref ids } => stream(name)?.delete(ids)?.into(),
             Op::Trim { stream: name, trim } => stream(name)?.trim(trim)?.into(),
             Op::Retain { stream: name, keep } => stream(name)?.set_retention(keep.retention())?.into(),
             Op::Retention => broker.trim_step()?.into(),
             Op::Flush => broker.flush_all()?.into(),
+            Op::FlushStep => broker.flush_step()?.into(),
             Op::Checkpoint => broker.checkpoint()?.into(),
             Op::Spare => broker.spare_step()?.into(),
             Op::Sync => broker.sync()?.into(),
-            Op::Reopen => ().into(),
+            // The trial's to do.
+            Op::Reopen | Op::Amid { .. } => ().into(),
         })
     }
 
     /// Whether the state stays what it was, whatever the operation returns.
     pub(crate) fn is_background(&self) -> bool {
-        matches!(self, Op::Flush | Op::Checkpoint | Op::Spare | Op::Sync | Op::Reopen)
+        matches!(self, Op::Flush | Op::FlushStep | Op::Checkpoint | Op::Spare | Op::Sync | Op::Reopen)
     }
 
     /// Whether everything up to this operation survives power loss once it has returned.
     pub(crate) fn makes_durable(&self, levels: Levels) -> bool {
         let level = match *self {
-            Op::Add { level, .. } => level.unwrap_or(levels.writes),
+            Op::Add { level, .. } | Op::Batch { level, .. } => level.unwrap_or(levels.writes),
             Op::Ack { level, .. } => level.unwrap_or(levels.acks),
             Op::Create(_)
             | Op::DeleteStream(_)
-            | Op::Batch { .. }
             | Op::Group { .. }
             | Op::Destroy { .. }
             | Op::SetCursor { .. }
@@ -243,14 +385,16 @@ impl Op {
             | Op::AutoClaim { .. }
             | Op::Retention
             | Op::Flush
-            | Op::Spare => Durability::Os,
+            | Op::FlushStep
+            | Op::Spare
+            | Op::Amid { .. } => Durability::Os,
         };
         level == Durability::Always
     }
 
     /// What the operation amounts to, if it is more than one record: a crash may fall between them. Retention is a trim
     /// after the other, and a fetch looks through what is pending before it reads.
-    pub(crate) fn parts(&self, before: &Snapshot) -> Vec<Op> {
+    pub(crate) fn parts(&self, before: &Snapshot, now_ms: u64) -> Vec<Op> {
         match *self {
             Op::Retention => {
                 let mut parts = Vec::new();
@@ -261,18 +405,35 @@ impl Op {
                 }
                 parts
             }
-            Op::Fetch { who, count } => {
+            Op::Fetch { who, count, claim_idle_ms } => {
                 let Some(group) = before.group(who.stream, who.group) else { return vec![self.clone()] };
                 let mut parts = Vec::new();
                 if !group.consumers.contains_key(who.consumer) {
                     parts.push(Op::CreateConsumer(who));
                 }
                 let entries = &before.streams[who.stream].entries;
+                let forget =
+                    |ids: Vec<Id>| Op::Ack { stream: who.stream, group: who.group, ids, level: Some(Durability::Os) };
                 let own = group.pending.iter().filter(|(_, row)| row.consumer == who.consumer).map(|(&id, _)| id);
                 let own: Vec<_> = own.collect();
-                for ids in own.chunks(count).take_while(|ids| ids.iter().all(|id| !entries.contains_key(id))) {
-                    let level = Some(Durability::Os);
-                    parts.push(Op::Ack { stream: who.stream, group: who.group, ids: ids.to_vec(), level });
+                let deleted = own.chunks(count).take_while(|ids| ids.iter().all(|id| !entries.contains_key(id)));
+                let deleted: Vec<_> = deleted.collect();
+                let own_left = deleted.iter().map(|ids| ids.len()).sum::<usize>() < own.len();
+                parts.extend(deleted.into_iter().map(|ids| forget(ids.to_vec())));
+                // Of others it takes over what is idle; where all that it finds is gone, it goes on to what is new.
+                if let Some(min_idle_ms) = claim_idle_ms.filter(|_| !own_left) {
+                    // It looks at ten for each that it was asked for.
+                    let looked = group.pending.iter().take(10 * count);
+                    let rows = looked.filter(|(_, row)| row.consumer != who.consumer);
+                    let found = rows.filter(|(id, row)| {
+                        !entries.contains_key(id) || now_ms.saturating_sub(row.delivered_ms) >= min_idle_ms
+                    });
+                    let found: Vec<_> = found.map(|(&id, _)| id).take(count).collect();
+                    if !found.is_empty() && found.iter().all(|id| !entries.contains_key(id)) {
+                        parts.push(forget(found));
+                        parts.push(Op::Fetch { who, count, claim_idle_ms: None });
+                        return parts;
+                    }
                 }
                 parts.push(self.clone());
                 parts

@@ -5,6 +5,7 @@ use streamlog::{Durability, ErrorKind, IdSpec};
 
 use super::exhaust::Exhaust;
 use super::op::{Levels, Op};
+use super::sabotage::Broken;
 use super::trial::{Setup, Trial};
 use super::workload::{BEGUN, Letter, letter};
 
@@ -12,7 +13,8 @@ const SETUP: Setup = Setup { levels: Levels { writes: Durability::Os, acks: Dura
 
 fn everywhere(names: &[&str], survival: Survival, in_recovery: bool) {
     let letters: Vec<Letter> = names.iter().map(|name| letter(name)).collect();
-    let exhaust = Exhaust { setup: SETUP, begun: &BEGUN, letters: &letters, survivals: &[survival], in_recovery };
+    let (broken, survivals) = (Broken::Nothing, &[survival][..]);
+    let exhaust = Exhaust { setup: SETUP, begun: &BEGUN, letters: &letters, survivals, broken, in_recovery };
     exhaust.run().unwrap_or_else(|complaint| panic!("{complaint}"));
 }
 
@@ -73,5 +75,39 @@ fn a_segment_made_again_after_its_name_could_not_be_synced_is_there_for_good() {
         trial.reopen_after_failure().unwrap();
         trial.run(&Op::Checkpoint).unwrap();
         trial.crash(Survival::Nothing, &[]).unwrap();
+    }
+}
+
+/// A recovery wrote a new redb, in which a stream was deleted, and was killed before the name of the file was durable. The
+/// next recovery read that file and removed the stream's segments; the power went, and the redb that came back named them.
+#[test]
+fn a_recovery_removes_nothing_because_of_a_redb_that_may_not_be_durable() {
+    for within in 1..60 {
+        for later in [6, 12] {
+            let mut trial = Trial::new(SETUP, SimDisk::new(1));
+            for name in ["batch", "checkpoint", "delete stream"] {
+                let op = letter(name).1(trial.model.now());
+                trial.run(&op).unwrap();
+            }
+            let back = trial.crash(Survival::Kill, &[(within, Survival::Kill), (later, Survival::Nothing)]);
+            back.unwrap_or_else(|complaint| panic!("{within}, {later}: {complaint}"));
+        }
+    }
+}
+
+/// The first process had named the journal's first file and could not make the name durable. The next wrote a new redb,
+/// which said that there is a journal, and the power went: no such file, and the directory could not be opened any more.
+/// Or it was half-way with the new redb, and that stayed for ever.
+#[test]
+fn a_journal_whose_name_was_never_durable_is_not_missed() {
+    for within in 1..60 {
+        for survival in [Survival::Nothing, Survival::Sectors(within), Survival::Prefix(within)] {
+            let disk = SimDisk::new(1);
+            disk.inject(failing_sync_of("journal", 1));
+            let mut trial = Trial::new(SETUP, disk);
+            assert!(trial.live.is_none());
+            let back = trial.crash(Survival::Kill, &[(within, survival)]).and_then(|()| trial.check_files());
+            back.unwrap_or_else(|complaint| panic!("{within}, {survival:?}: {complaint}"));
+        }
     }
 }

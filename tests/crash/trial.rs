@@ -4,15 +4,15 @@
 //! are the states that the broker has been in. After a crash the first must be in one of them, and in none before
 //! those that its callers were told are durable. It then goes on from there, and so does the second, made anew.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use streamlog::sim::{SimDisk, Survival};
-use streamlog::{Broker, Builder, Durability, ErrorKind, ManualClock};
+use streamlog::{Broker, Builder, Durability, ErrorKind, ManualClock, Sabotage};
 
 use super::checks::Told;
 use super::observe::{Snapshot, observe};
-use super::op::{Levels, Op, Outcome};
+use super::op::{Levels, Op, Outcome, Work};
 
 /// `Err` is a complaint: the engine broke a promise.
 pub(crate) type Verdict<T = ()> = Result<T, String>;
@@ -32,7 +32,7 @@ pub(crate) struct Setup {
     pub(crate) tail_bytes: usize,
     pub(crate) cache_bytes: usize,
     pub(crate) open_files_max: usize,
-    pub(crate) sabotaged_checkpoint: bool,
+    pub(crate) sabotage: Option<Sabotage>,
 }
 
 impl Setup {
@@ -47,7 +47,7 @@ impl Setup {
         tail_bytes: 1 << 10,
         cache_bytes: 1 << 10,
         open_files_max: 4,
-        sabotaged_checkpoint: false,
+        sabotage: None,
     };
 
     fn builder(&self, clock: &ManualClock) -> Builder {
@@ -58,9 +58,8 @@ impl Setup {
             .ack_durability(self.levels.acks)
     }
 
-    fn open(&self, disk: &SimDisk, clock: &ManualClock) -> streamlog::Result<Broker> {
-        let broker = self
-            .builder(clock)
+    pub(crate) fn open(&self, disk: &SimDisk, clock: &ManualClock) -> streamlog::Result<Broker> {
+        self.builder(clock)
             .segment_bytes(self.segment_bytes)
             .segment_age(Duration::from_millis(self.segment_age_ms))
             .journal_file_bytes(self.journal_file_bytes)
@@ -69,11 +68,8 @@ impl Setup {
             .tail_bytes(self.tail_bytes)
             .cache_bytes(self.cache_bytes)
             .open_files_max(self.open_files_max)
-            .open_on(disk.storage())?;
-        if self.sabotaged_checkpoint {
-            broker.sabotage_checkpoint_order();
-        }
-        Ok(broker)
+            .sabotage(self.sabotage)
+            .open_on(disk.storage())
     }
 }
 
@@ -107,7 +103,7 @@ impl Model {
     /// Does what the operation amounts to, record by record; returns what the last of them gave.
     fn run(&mut self, op: &Op, now_ms: u64) -> streamlog::Result<Outcome> {
         let mut outcome = Ok(Outcome::default());
-        for part in op.parts(self.now()) {
+        for part in op.parts(self.now(), now_ms) {
             self.clock.set(now_ms);
             outcome = part.run(&self.twin, now_ms);
             let state = observe(&self.twin, &self.clock, now_ms).unwrap_or_else(|error| panic!("the model: {error}"));
@@ -198,13 +194,30 @@ impl Trial {
 
     /// Does an operation on both.
     pub(crate) fn run(&mut self, op: &Op) -> Verdict<Ran> {
+        if let Op::Amid { work, after, ops } = op {
+            return self.run_amid(*work, *after, ops);
+        }
         self.now_ms += 1;
         let expected = self.model.run(op, self.now_ms);
         self.clock.set(self.now_ms);
         self.log.push(format!("{:>3}  {} {op:?}", self.model.history.len(), self.now_ms));
         self.told.asked(self.model.history.len(), op);
         let got = if matches!(op, Op::Reopen) { self.reopen() } else { op.run(self.live(), self.now_ms) };
-        match (&got, &expected) {
+        if self.returned(op, self.model.history.len(), &got, &expected)? == Ran::Crashed {
+            return Ok(Ran::Crashed);
+        }
+        self.watch(op)
+    }
+
+    /// Notes that an operation returned, after which there were `count`.
+    fn returned(
+        &mut self,
+        op: &Op,
+        count: usize,
+        got: &streamlog::Result<Outcome>,
+        expected: &streamlog::Result<Outcome>,
+    ) -> Verdict<Ran> {
+        match (got, expected) {
             (Err(_), _) if self.disk.is_off() => return Ok(Ran::Crashed),
             (Ok(_), Ok(_)) if op.is_background() => {}
             (Ok(got), Ok(expected)) if got == expected => {}
@@ -214,13 +227,18 @@ impl Trial {
                 return Err(format!("{op:?} gave {got:?}, not {expected:?}"));
             }
         }
-        self.returned = self.model.history.len();
-        if let Ok(outcome) = &got {
-            self.told.returned(self.returned, op, outcome);
+        self.returned = count;
+        if let Ok(outcome) = got {
+            self.told.returned(count, op, outcome);
         }
         if got.is_ok() && op.makes_durable(self.setup.levels) {
-            self.durable = self.returned;
+            self.durable = count;
         }
+        Ok(Ran::Returned)
+    }
+
+    /// Looks at the broker, if it is watched.
+    fn watch(&self, op: &Op) -> Verdict<Ran> {
         if self.disk.is_off() {
             return Ok(Ran::Crashed);
         }
@@ -231,6 +249,55 @@ impl Trial {
             }
         }
         Ok(Ran::Returned)
+    }
+
+    /// Does work of the background, and in the middle of it what users want.
+    fn run_amid(&mut self, work: Work, after: u64, ops: &[Op]) -> Verdict<Ran> {
+        let before = self.model.history.len();
+        let mut expected = Vec::new();
+        let mut calls = Vec::new();
+        self.log.push(format!("     amid {work:?}, after {after}:"));
+        for op in ops {
+            self.now_ms += 1;
+            let outcome = self.model.run(op, self.now_ms);
+            let count = self.model.history.len();
+            self.log.push(format!("{count:>3}  {} {op:?}", self.now_ms));
+            self.told.asked(count, op);
+            expected.push((count, outcome));
+            calls.push((self.now_ms, op.clone()));
+        }
+        let results = Arc::new(Mutex::new(Vec::new()));
+        let run = {
+            let (broker, clock, results) = (self.live().clone(), self.clock.clone(), Arc::clone(&results));
+            move || {
+                for (now_ms, op) in calls {
+                    clock.set(now_ms);
+                    results.lock().unwrap().push(op.run(&broker, now_ms));
+                }
+            }
+        };
+        // Where the disk does not get so far it happens afterwards.
+        let run = Arc::new(Mutex::new(Some(run)));
+        let once = {
+            let run = Arc::clone(&run);
+            move || run.lock().unwrap().take().into_iter().for_each(|run| run())
+        };
+        self.disk.meanwhile(work.place(), after, once.clone());
+        let done = work.op().run(self.live(), self.now_ms);
+        self.disk.forget_meanwhile();
+        once();
+        let results = std::mem::take(&mut *results.lock().unwrap());
+        for ((op, got), (count, expected)) in ops.iter().zip(&results).zip(&expected) {
+            if self.returned(op, *count, got, expected)? == Ran::Crashed {
+                return Ok(Ran::Crashed);
+            }
+        }
+        match done {
+            Ok(_) if matches!(work.op(), Op::Checkpoint) => self.durable = self.durable.max(before),
+            Err(error) if !self.disk.is_off() => return Err(format!("{work:?} failed: {error}")),
+            _ => {}
+        }
+        self.watch(&work.op())
     }
 
     fn reopen(&mut self) -> streamlog::Result<Outcome> {
@@ -244,11 +311,7 @@ impl Trial {
     /// Crashes, comes back with what survived, and opens the broker again; crashes in the middle of that, too, as
     /// often as `again` says: at which of its operations, and with what survival.
     pub(crate) fn crash(&mut self, survival: Survival, again: &[(u64, Survival)]) -> Verdict {
-        self.disk.crash();
-        if let Some(broker) = self.live.take() {
-            broker.crash();
-        }
-        let mut kept = self.model.history.len();
+        let mut kept = self.turn_off();
         self.restart(survival, &mut kept);
         for &(at, survival) in again {
             self.disk.crash_at(self.disk.operations() + at);
@@ -267,20 +330,37 @@ impl Trial {
             }
             self.restart(survival, &mut kept);
         }
-        self.live =
-            Some(self.setup.open(&self.disk, &self.clock).map_err(|error| format!("cannot be opened: {error}"))?);
+        self.open_again(kept)
+    }
+
+    /// Crashes. Returns how many operations there were.
+    pub(crate) fn turn_off(&mut self) -> usize {
+        self.disk.crash();
+        self.live.take().into_iter().for_each(Broker::crash);
+        self.model.history.len()
+    }
+
+    /// Turns the disk on again and opens the broker.
+    pub(crate) fn come_back(&mut self, survival: Survival, mut kept: usize) -> Verdict {
+        self.restart(survival, &mut kept);
+        self.open_again(kept)
+    }
+
+    fn open_again(&mut self, kept: usize) -> Verdict {
+        let opened = self.setup.open(&self.disk, &self.clock);
+        self.live = Some(opened.map_err(|error| format!("cannot be opened: {error}"))?);
         self.recovered(kept)
     }
 
     /// Turns the disk on again. `kept` is how many operations must be left.
-    fn restart(&mut self, survival: Survival, kept: &mut usize) {
+    pub(crate) fn restart(&mut self, survival: Survival, kept: &mut usize) {
         self.log.push(format!("     crash: {survival:?}"));
         self.disk.restart(survival);
         *kept = (*kept).min(if survival == Survival::Kill { self.returned } else { self.durable });
     }
 
     /// Finds the state that the broker came back with, among those from `kept` on. What is published stays so.
-    fn recovered(&mut self, kept: usize) -> Verdict {
+    pub(crate) fn recovered(&mut self, kept: usize) -> Verdict {
         let found = self.observe()?;
         let states = &self.model.states;
         let Some(count) = (kept..states.len()).rev().find(|&count| *states[count] == found) else {

@@ -5,7 +5,7 @@ use streamlog::{Durability, Id, IdSpec, StartAt, Trim};
 
 use super::chance::Chance;
 use super::observe::Snapshot;
-use super::op::{KEEPS, Keep, Name, Op, STREAMS, Who};
+use super::op::{HowToClaim, KEEPS, Keep, Name, Op, STREAMS, Who, Work};
 
 /// An operation of the alphabet.
 pub(crate) type Letter = (&'static str, fn(&Snapshot) -> Op);
@@ -25,15 +25,20 @@ fn add(bytes: usize) -> Op {
     Op::Add { stream: "a", bytes, id: IdSpec::Auto, trim: None, level: None }
 }
 
+fn batch(stream: Name, bytes: &[usize]) -> Op {
+    let entries = bytes.iter().map(|&bytes| (IdSpec::Auto, bytes)).collect();
+    Op::Batch { stream, entries, trim: None, level: None }
+}
+
 /// What begins most short workloads: three entries, a group, two of the entries delivered to `x`.
 pub(crate) const BEGUN: [Letter; 3] = [
-    ("batch", |_| Op::Batch { stream: "a", bytes: vec![10, 100, 10], trim: None }),
-    ("group", |_| Op::Group { stream: "a", group: "g", start: StartAt::Start }),
+    ("batch", |_| batch("a", &[10, 100, 10])),
+    ("group", |_| Op::Group { stream: "a", group: "g", start: StartAt::Start, entries_read: None, ensure: true }),
     ("read two", |_| Op::ReadNew { who: X, count: 2, no_ack: false }),
 ];
 
 /// One of each kind.
-pub(crate) const ALPHABET: [Letter; 23] = [
+pub(crate) const ALPHABET: [Letter; 27] = [
     ("add", |_| add(20)),
     ("add os", |_| Op::Add { stream: "a", bytes: 20, id: IdSpec::Auto, trim: None, level: Some(Durability::Os) }),
     ("add large", |_| add(400)),
@@ -44,9 +49,10 @@ pub(crate) const ALPHABET: [Letter; 23] = [
         trim: Some(Trim::max_len(1)),
         level: None,
     }),
-    ("batch b", |_| Op::Batch { stream: "b", bytes: vec![5, 150, 5], trim: None }),
+    ("batch b", |_| batch("b", &[5, 150, 5])),
     ("read", |_| Op::ReadNew { who: Y, count: 5, no_ack: false }),
-    ("fetch", |_| Op::Fetch { who: X, count: 5 }),
+    ("fetch", |_| Op::Fetch { who: X, count: 5, claim_idle_ms: None }),
+    ("fetch idle", |_| Op::Fetch { who: Y, count: 1, claim_idle_ms: Some(0) }),
     ("ack", |state| Op::Ack { stream: "a", group: "g", ids: pending(state), level: None }),
     ("ack os", |state| Op::Ack {
         stream: "a",
@@ -54,7 +60,11 @@ pub(crate) const ALPHABET: [Letter; 23] = [
         ids: pending(state).into_iter().take(1).collect(),
         level: Some(Durability::Os),
     }),
-    ("claim", |state| Op::Claim { who: Y, ids: pending(state), min_idle_ms: 0, force: false, just_ids: false }),
+    ("claim", |state| Op::Claim { who: Y, ids: pending(state), how: HowToClaim::default() }),
+    ("force", |state| {
+        let how = HowToClaim { force: true, idle_ms: Some(3), deliveries: Some(7), ..HowToClaim::default() };
+        Op::Claim { who: Y, ids: ids(state), how }
+    }),
     ("delete first", |state| Op::Delete { stream: "a", ids: ids(state).into_iter().take(1).collect() }),
     ("delete second", |state| Op::Delete { stream: "a", ids: ids(state).into_iter().skip(1).take(1).collect() }),
     ("trim", |_| Op::Trim { stream: "a", trim: Trim::max_len(1) }),
@@ -66,9 +76,17 @@ pub(crate) const ALPHABET: [Letter; 23] = [
     ("delete stream", |_| Op::DeleteStream("a")),
     ("flush", |_| Op::Flush),
     ("checkpoint", |_| Op::Checkpoint),
+    ("amid segments", |_| amid(Work::CheckpointAtSegments)),
+    ("amid tables", |_| amid(Work::CheckpointAtTables)),
     ("sync", |_| Op::Sync),
     ("reopen", |_| Op::Reopen),
 ];
+
+/// A checkpoint that others do not wait for.
+fn amid(work: Work) -> Op {
+    let ops = vec![batch("b", &[5]), add(30), Op::ReadNew { who: Y, count: 1, no_ack: false }];
+    Op::Amid { work, after: 1, ops }
+}
 
 /// The letter of that name.
 pub(crate) fn letter(name: &str) -> Letter {
@@ -83,6 +101,8 @@ pub(crate) struct Manner {
     pub(crate) streams: usize,
     /// Nothing but what a producer and a worker do: nothing is trimmed, deleted or skipped.
     pub(crate) only_work: bool,
+    /// Users work in the middle of what the background does. Nothing may be so full that they would have to help.
+    pub(crate) amid: bool,
 }
 
 const GROUPS: [Name; 2] = ["g", "h"];
@@ -91,6 +111,24 @@ const CONSUMERS: [Name; 3] = ["x", "y", "z"];
 impl Manner {
     /// The next operation.
     pub(crate) fn next(self, chance: &mut Chance, state: &Snapshot) -> Op {
+        if self.amid && chance.once_in(8) {
+            let ops = (0..=chance.below(4)).map(|_| self.of_user(chance, state)).collect();
+            return Op::Amid { work: *chance.pick(&Work::ALL), after: chance.below(8), ops };
+        }
+        self.any(chance, state)
+    }
+
+    /// The next operation that is not the background's.
+    fn of_user(self, chance: &mut Chance, state: &Snapshot) -> Op {
+        loop {
+            let op = self.any(chance, state);
+            if !op.is_background() {
+                return op;
+            }
+        }
+    }
+
+    fn any(self, chance: &mut Chance, state: &Snapshot) -> Op {
         let stream = STREAMS[chance.index(self.streams)];
         let group = *chance.pick(&GROUPS);
         let who = Who { stream, group, consumer: CONSUMERS[chance.index(CONSUMERS.len())] };
@@ -100,41 +138,48 @@ impl Manner {
             state.streams.get(stream).map(|stream| stream.entries.keys().copied().collect()).unwrap_or_default();
         if state.group(stream, group).is_none() && chance.once_in(3) {
             let start = if self.only_work { StartAt::Start } else { start(chance, &ids) };
-            return Op::Group { stream, group, start };
+            let entries_read = chance.once_in(4).then(|| chance.below(9));
+            return Op::Group { stream, group, start, entries_read, ensure: chance.once_in(2) };
         }
+        let last = state.streams.get(stream).map_or(Id::MIN, |stream| stream.marks.last_id);
+        let level = chance.once_in(5).then(|| *chance.pick(&LEVELS));
         match chance.below(if self.only_work { 66 } else { 100 }) {
             0..16 => {
-                let id = if chance.once_in(4) {
-                    let last = state.streams.get(stream).map_or(Id::MIN, |stream| stream.marks.last_id);
-                    *chance.pick(&[IdSpec::AutoSeq(last.ms), IdSpec::Exact(Id::new(last.ms, last.seq + 3))])
-                } else {
-                    IdSpec::Auto
-                };
-                let level = chance.once_in(5).then(|| *chance.pick(&[Durability::Always, Durability::Os]));
+                let id = id(chance, last);
                 let trim = (!self.only_work && chance.once_in(8)).then(|| trim(chance, &ids));
                 Op::Add { stream, bytes: bytes(chance), id, trim, level }
             }
             16..22 => {
-                let bytes = (0..=chance.below(5)).map(|_| bytes(chance)).collect();
+                let entries = (0..=chance.below(5)).map(|_| (id(chance, last), bytes(chance))).collect();
                 let trim = (!self.only_work && chance.once_in(8)).then(|| trim(chance, &ids));
-                Op::Batch { stream, bytes, trim }
+                Op::Batch { stream, entries, trim, level }
             }
             22..30 => Op::ReadNew { who, count: chance.index(4) + 1, no_ack: !self.only_work && chance.once_in(6) },
-            30..35 => Op::Fetch { who, count: chance.index(4) + 1 },
-            35..44 => {
-                let level = chance.once_in(5).then(|| *chance.pick(&[Durability::Always, Durability::Os]));
-                Op::Ack { stream, group, ids: chance.some(&pending), level }
+            30..35 => {
+                let claim_idle_ms = chance.once_in(2).then(|| chance.below(20));
+                Op::Fetch { who, count: chance.index(4) + 1, claim_idle_ms }
             }
+            35..44 => Op::Ack { stream, group, ids: chance.some(&pending), level },
             44..48 => {
                 let force = !self.only_work && chance.once_in(5);
                 let ids = chance.some(if force { &ids } else { &pending });
                 let min_idle_ms = if chance.once_in(2) { 0 } else { chance.below(30) };
-                Op::Claim { who, ids, min_idle_ms, force, just_ids: chance.once_in(4) }
+                let idle_ms = chance.once_in(4).then(|| chance.below(50));
+                let deliveries = chance.once_in(4).then(|| chance.below(5) as u32);
+                let how = HowToClaim { min_idle_ms, force, just_ids: chance.once_in(4), idle_ms, deliveries };
+                Op::Claim { who, ids, how }
             }
-            48..50 => Op::AutoClaim { who, min_idle_ms: chance.below(20), count: chance.index(4) + 1 },
-            50..52 => Op::History { who, after: Id::MIN },
+            48..50 => {
+                let start = if chance.once_in(2) { Id::MIN } else { last };
+                Op::AutoClaim { who, min_idle_ms: chance.below(20), start, count: chance.index(4) + 1 }
+            }
+            50..52 => {
+                let after = pending.first().copied().filter(|_| chance.once_in(2)).unwrap_or(Id::MIN);
+                Op::History { who, after, count: *chance.pick(&[2, usize::MAX]) }
+            }
             52..54 => Op::CreateConsumer(who),
-            54..57 => Op::Flush,
+            54..56 => Op::Flush,
+            56..57 => Op::FlushStep,
             57..60 | 98.. => Op::Checkpoint,
             60..62 => Op::Spare,
             62..64 => Op::Sync,
@@ -151,6 +196,18 @@ impl Manner {
             94..96 => Op::DeleteConsumer(who),
             _ => Op::SetCursor { stream, group, to: start(chance, &ids) },
         }
+    }
+}
+
+/// What single calls ask for.
+const LEVELS: [Durability; 3] =
+    [Durability::Always, Durability::Interval(std::time::Duration::from_secs(1)), Durability::Os];
+
+fn id(chance: &mut Chance, last: Id) -> IdSpec {
+    match chance.below(8) {
+        0 => IdSpec::AutoSeq(last.ms),
+        1 => IdSpec::Exact(Id::new(last.ms, last.seq + 3)),
+        _ => IdSpec::Auto,
     }
 }
 

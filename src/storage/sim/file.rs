@@ -171,6 +171,9 @@ pub(super) struct Inode {
     pub(super) live: Image,
     pub(super) durable: Image,
     pending: Vec<FileOp>,
+    /// How many of the pending changes each sync that was put off is to make durable. They go in order: of the changes
+    /// after one nothing is durable before all those before it are.
+    put_off: Vec<usize>,
     /// Whether a failed sync dropped changes that the live image still shows.
     forgotten: bool,
 }
@@ -204,23 +207,40 @@ impl Inode {
     }
 
     pub(super) fn sync(&mut self) {
-        for op in self.pending.drain(..) {
+        self.sync_first(self.pending.len());
+    }
+
+    fn sync_first(&mut self, changes: usize) {
+        for op in self.pending.drain(..changes) {
             self.durable.apply(&op);
         }
+        self.put_off.retain_mut(|put_off| {
+            *put_off = put_off.saturating_sub(changes);
+            *put_off > 0
+        });
+    }
+
+    /// A sync that is to be done later.
+    pub(super) fn put_off_sync(&mut self) {
+        self.put_off.push(self.pending.len());
+    }
+
+    /// Does the syncs that were put off.
+    pub(super) fn catch_up(&mut self) {
+        self.sync_first(self.put_off.last().copied().unwrap_or(0));
     }
 
     /// A sync that the crash cut off: some pages had reached the disk.
     pub(super) fn sync_torn(&mut self, random: &mut Random) {
         let done = random.cut(self.pending.len() as u64) as usize;
-        for op in self.pending.drain(..done) {
-            self.durable.apply(&op);
-        }
+        self.sync_first(done);
     }
 
     /// A sync that failed as Linux has it: the pages are marked clean all the same, so no later sync writes them.
     pub(super) fn fail_sync(&mut self) {
         self.forgotten |= !self.pending.is_empty();
         self.pending.clear();
+        self.put_off.clear();
     }
 
     /// How much of a write of `len` bytes at `offset` fits if `free` bytes are to be had.
@@ -239,8 +259,23 @@ impl Inode {
         self.sync();
     }
 
+    /// Does the first of the syncs that were put off, and forgets what was to come after the next.
+    fn settle_put_off(&mut self, survival: Survival, random: &mut Random) {
+        let put_off = std::mem::take(&mut self.put_off);
+        if put_off.is_empty() || matches!(survival, Survival::Kill | Survival::All | Survival::Nothing) {
+            return;
+        }
+        let done = random.below(put_off.len() as u64 + 1) as usize;
+        if let Some(&next) = put_off.get(done) {
+            self.pending.truncate(next);
+            self.forgotten = true;
+        }
+        self.sync_first(done.checked_sub(1).map_or(0, |last| put_off[last]));
+    }
+
     /// After a crash: what survived becomes both the live and the durable image.
     pub(super) fn settle(&mut self, survival: Survival, random: &mut Random) {
+        self.settle_put_off(survival, random);
         let pending = std::mem::take(&mut self.pending);
         let forgotten = std::mem::take(&mut self.forgotten);
         if pending.is_empty() && !forgotten {

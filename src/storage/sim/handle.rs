@@ -8,8 +8,16 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use super::{FaultOp, State, locked, tree::FileRef};
-use crate::storage::{File, Lock, Storage, memory::end_of_write};
+use super::{
+    FaultOp, Lie, State,
+    lies::{Late, Told},
+    locked,
+    tree::FileRef,
+};
+use crate::storage::{
+    File, Lock, Storage,
+    memory::{end_of_write, split},
+};
 
 /// The tree during one boot.
 #[derive(Clone)]
@@ -56,16 +64,48 @@ impl Boot {
         Ok((state, Step::Whole))
     }
 
+    /// Does what was to be done in the middle of this, if this is where. The disk's lock is free: it uses the disk.
+    fn interrupt(&self, path: impl FnOnce() -> String) {
+        let now = {
+            let mut state = locked(&self.state);
+            if state.meanwhile.is_none() || state.off || state.boot != self.number {
+                return;
+            }
+            let path = path();
+            state.meanwhile.take_if(|meanwhile| {
+                let here = path.contains(meanwhile.path_contains);
+                let now = here && meanwhile.after == 0;
+                meanwhile.after -= u64::from(here && !now);
+                now
+            })
+        };
+        if let Some(meanwhile) = now {
+            (meanwhile.run)();
+        }
+    }
+
     /// Counts a change that a crash leaves undone, and lets the faults aimed at it speak.
     fn change(&self, op: FaultOp, paths: &[&str]) -> io::Result<MutexGuard<'_, State>> {
+        self.interrupt(|| paths[0].to_owned());
         let (mut state, step) = self.step()?;
         match step {
             Step::Torn => Err(crashed()),
             Step::Whole => {
                 state.faults.check(op, paths)?;
+                state.catch_up(op, paths);
                 Ok(state)
             }
         }
+    }
+
+    /// The name that a file made as `path` gets.
+    fn in_place<'a>(&self, path: &'a str) -> &'a str {
+        let lies = &locked(&self.state).lies;
+        let name = lies.iter().find_map(|lie| match *lie {
+            Lie::InPlace(new, name) if new == path => Some(name),
+            _ => None,
+        });
+        name.unwrap_or(path)
     }
 
     fn handle(&self, file: FileRef) -> Arc<dyn File> {
@@ -81,6 +121,7 @@ impl Storage for Boot {
     }
 
     fn create(&self, path: &str) -> io::Result<Arc<dyn File>> {
+        let path = self.in_place(path);
         let state = self.change(FaultOp::Create, &[path])?;
         let file = state.tree.file_or_new(path)?;
         locked(&file).set_len(0);
@@ -88,6 +129,9 @@ impl Storage for Boot {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        if self.in_place(from) != from {
+            return Ok(());
+        }
         self.change(FaultOp::Rename, &[from, to])?.tree.rename(from, to)
     }
 
@@ -108,9 +152,13 @@ impl Storage for Boot {
     }
 
     fn sync_dir(&self, dir: &str) -> io::Result<()> {
+        self.interrupt(|| dir.to_owned());
         let (mut state, step) = self.step()?;
-        let State { tree, tearing, faults, sabotage, .. } = &mut *state;
-        let ignored = sabotage.dirs.contains(dir);
+        let State { tree, tearing, faults, lies, .. } = &mut *state;
+        let ignored = !lies.is_empty() && {
+            let removals = tree.has_only_removals(dir);
+            lies.iter().any(|lie| lie.is_of_dir(dir, removals))
+        };
         if matches!(step, Step::Torn) {
             if !ignored {
                 tree.sync_dir_torn(dir, tearing);
@@ -121,7 +169,9 @@ impl Storage for Boot {
             tree.fail_sync_dir(dir);
             return Err(error);
         }
-        if ignored { tree.list(dir).map(|_| ()) } else { tree.sync_dir(dir) }
+        let done = if ignored { tree.list(dir).map(|_| ()) } else { tree.sync_dir(dir) };
+        state.catch_up(FaultOp::SyncDir, &[dir]);
+        done
     }
 
     fn lock(&self, path: &str) -> io::Result<Box<dyn Lock>> {
@@ -141,6 +191,9 @@ impl Storage for Boot {
 
     fn random(&self) -> [u8; 16] {
         let mut state = locked(&self.state);
+        if state.lies.contains(&Lie::Identity) {
+            return [7; 16];
+        }
         let (high, low) = (state.identities.next(), state.identities.next());
         ((u128::from(high) << 64) | u128::from(low)).to_le_bytes()
     }
@@ -153,6 +206,13 @@ struct SimFile {
     file: FileRef,
 }
 
+impl SimFile {
+    /// The name the file has now. The disk's lock is held by the caller.
+    fn path(&self) -> String {
+        locked(&self.file).path.clone()
+    }
+}
+
 impl File for SimFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut state = self.boot.running()?;
@@ -163,6 +223,7 @@ impl File for SimFile {
 
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
         end_of_write(buf, offset)?;
+        self.boot.interrupt(|| self.path());
         let (mut state, step) = self.boot.step()?;
         // Before the inode is locked: it is one of those that are counted.
         let free = state.free();
@@ -190,6 +251,7 @@ impl File for SimFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
+        self.boot.interrupt(|| self.path());
         // Aimed by the name the file has now, which only the disk's lock keeps.
         let (mut state, step) = self.boot.step()?;
         if matches!(step, Step::Torn) {
@@ -202,12 +264,14 @@ impl File for SimFile {
     }
 
     fn sync(&self) -> io::Result<()> {
+        self.boot.interrupt(|| self.path());
         let (mut state, step) = self.boot.step()?;
-        let State { tearing, faults, sabotage, .. } = &mut *state;
+        let State { tree, tearing, faults, lies, late, .. } = &mut *state;
         let mut inode = locked(&self.file);
-        let ignored = sabotage.files.iter().any(|part| inode.path.contains(part.as_str()));
+        let names = || tree.list(split(&inode.path).0).unwrap_or_default();
+        let told = lies.iter().map(|lie| lie.of_file(&inode.path, names)).find(|told| *told != Told::Truth);
         if matches!(step, Step::Torn) {
-            if !ignored {
+            if told.is_none() {
                 inode.sync_torn(tearing);
             }
             return Err(crashed());
@@ -216,9 +280,18 @@ impl File for SimFile {
             inode.fail_sync();
             return Err(error);
         }
-        if !ignored {
-            inode.sync();
+        late.retain(|late| !Arc::ptr_eq(&late.file, &self.file));
+        match told {
+            None => inode.sync(),
+            Some(Told::Later(op, part)) => {
+                inode.put_off_sync();
+                late.push(Late { file: Arc::clone(&self.file), until: (op, part) });
+            }
+            Some(_) => {}
         }
+        let path = inode.path.clone();
+        drop(inode);
+        state.catch_up(FaultOp::Sync, &[&path]);
         Ok(())
     }
 }

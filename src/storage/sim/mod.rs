@@ -3,13 +3,14 @@
 //! ```text
 //! handle    Storage and File of one boot: counts operations, crashes, injects faults
 //! faults    which operation fails, and when
+//! lies      which operation says that it did what it did not
 //! tree      names: live, durable, pending
 //! file      bytes: live, durable, pending
 //! ```
 //!
 //! Knows what a file system promises and nothing else: neither what the files hold nor what the engine makes of them.
 //! It is at times harsher than any one real file system: renames across directories are not atomic, lengths live
-//! apart from data. It lies only when told to: by a [fault](Fault), [`SimDisk::flip_bit`] or [`SimDisk::ignore_sync`].
+//! apart from data. It lies only when told to: by a [fault](Fault), a [lie](Lie) or [`SimDisk::flip_bit`].
 //!
 //! Every choice comes from the seed of the disk or of the [`Survival`], so a run that makes the same calls in the
 //! same order sees the same disk.
@@ -23,6 +24,7 @@ mod extents;
 mod faults;
 mod file;
 mod handle;
+mod lies;
 mod random;
 mod tree;
 
@@ -35,10 +37,12 @@ use std::{
 use super::{Storage, memory::split};
 use faults::Faults;
 use handle::Boot;
+use lies::Late;
 use random::Random;
 use tree::Tree;
 
 pub use faults::{Fault, FaultOp};
+pub use lies::Lie;
 
 /// What is left after a crash. The numbers are seeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,13 +79,12 @@ impl fmt::Debug for SimDisk {
     }
 }
 
-/// Syncs that are not to be done.
-#[derive(Debug, Default)]
-struct Sabotage {
-    /// Of files whose path contains one of these.
-    files: BTreeSet<String>,
-    /// Of these directories.
-    dirs: BTreeSet<String>,
+/// What is to happen in the middle of somebody's work.
+struct Meanwhile {
+    path_contains: &'static str,
+    /// How many changes there come first.
+    after: u64,
+    run: Box<dyn FnOnce() + Send>,
 }
 
 /// The disk and the machine around it, under one lock: a simulated operation is one step.
@@ -94,7 +97,10 @@ struct State {
     crash_at: Option<u64>,
     faults: Faults,
     capacity_bytes: Option<u64>,
-    sabotage: Sabotage,
+    lies: Vec<Lie>,
+    /// Syncs put off by a lie.
+    late: Vec<Late>,
+    meanwhile: Option<Meanwhile>,
     /// Paths locked in this boot.
     locks: BTreeSet<String>,
     /// Apart from `identities`, so that tearing one write more does not change every file's identity.
@@ -112,6 +118,18 @@ impl State {
     fn free(&self) -> Option<u64> {
         let capacity = self.capacity_bytes?;
         Some(capacity.saturating_sub(self.used()))
+    }
+
+    /// Does the syncs that were put off until this operation.
+    fn catch_up(&mut self, op: FaultOp, paths: &[&str]) {
+        self.late.retain(|late| {
+            let (until, part) = late.until;
+            let due = until == op && paths.iter().any(|path| path.contains(part));
+            if due {
+                locked(&late.file).catch_up();
+            }
+            !due
+        });
     }
 
     fn used(&self) -> u64 {
@@ -133,7 +151,9 @@ impl SimDisk {
             crash_at: None,
             faults: Faults::default(),
             capacity_bytes: None,
-            sabotage: Sabotage::default(),
+            lies: Vec::new(),
+            late: Vec::new(),
+            meanwhile: None,
             locks: BTreeSet::new(),
             tearing: Random::new(seeds.next()),
             identities: Random::new(seeds.next()),
@@ -171,7 +191,7 @@ impl SimDisk {
     }
 
     /// Turns the disk on again (off before, if it was on) with what survived. Handles and locks of earlier boots are
-    /// dead; faults, capacity and sabotage stay as they were.
+    /// dead; faults, capacity and lies stay as they were.
     pub fn restart(&self, survival: Survival) {
         let mut state = locked(&self.state);
         let seed = match survival {
@@ -186,6 +206,8 @@ impl SimDisk {
         state.boot += 1;
         state.off = false;
         state.crash_at = None;
+        state.late.clear();
+        state.meanwhile = None;
         state.locks.clear();
     }
 
@@ -210,14 +232,20 @@ impl SimDisk {
         locked(&self.state).used()
     }
 
-    /// From now on, syncs of files whose path contains this succeed and do nothing: to see that a checker bites.
-    pub fn ignore_sync(&self, path_contains: &str) {
-        locked(&self.state).sabotage.files.insert(path_contains.to_owned());
+    /// From now on the disk tells this lie.
+    pub fn lie(&self, lie: Lie) {
+        locked(&self.state).lies.push(lie);
     }
 
-    /// From now on, syncs of this directory succeed and do nothing.
-    pub fn ignore_sync_dir(&self, dir: &str) {
-        locked(&self.state).sabotage.dirs.insert(dir.to_owned());
+    /// Has `run` called in the middle of somebody's work: before the disk makes the change that comes after so many others
+    /// to paths that contain this. `run` may use the disk; a later call replaces this one, and a restart forgets it.
+    pub fn meanwhile(&self, path_contains: &'static str, after: u64, run: impl FnOnce() + Send + 'static) {
+        locked(&self.state).meanwhile = Some(Meanwhile { path_contains, after, run: Box::new(run) });
+    }
+
+    /// Forgets what was to be done [`meanwhile`](SimDisk::meanwhile); whether it was still to come.
+    pub fn forget_meanwhile(&self) -> bool {
+        locked(&self.state).meanwhile.take().is_some()
     }
 
     /// Flips one bit of a file, counted from the lowest of its first byte, in what is read and in what is durable;

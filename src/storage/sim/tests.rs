@@ -294,18 +294,88 @@ fn a_full_disk_takes_what_fits_and_writes_over_what_it_has() {
 }
 
 #[test]
-fn a_sabotaged_sync_says_ok_and_loses_the_bytes() {
+fn a_sync_that_is_a_lie_says_ok_and_loses_the_bytes() {
     let disk = SimDisk::new(1);
-    disk.ignore_sync("journal");
+    disk.lie(Lie::File("journal"));
     synced(&disk, "journal.log", b"lost");
     synced(&disk, "other.log", b"kept");
     disk.restart(Survival::Nothing);
     assert_eq!(disk.read_all("journal.log").unwrap(), b"");
     assert_eq!(disk.read_all("other.log").unwrap(), b"kept");
-    disk.ignore_sync_dir("");
+    disk.lie(Lie::Dir(""));
     synced(&disk, "unnamed", b"lost");
     disk.restart(Survival::Nothing);
     assert_eq!(disk.list_all(), ["journal.log", "other.log"]);
+}
+
+#[test]
+fn a_late_sync_is_done_with_what_it_waits_for_and_makes_durable_what_there_was() {
+    let disk = SimDisk::new(1);
+    disk.write_all("dir/f", b"");
+    disk.write_all("dir/g", b"");
+    disk.lie(Lie::Late { file: "dir/f", until: (FaultOp::Remove, "dir/g") });
+    let file = disk.storage().open("dir/f").unwrap();
+    file.write_at(b"late", 0).unwrap();
+    file.sync().unwrap();
+    file.write_at(b"r", 4).unwrap();
+    disk.restart(Survival::Nothing);
+    assert_eq!(disk.read_all("dir/f").unwrap(), b"");
+    let file = disk.storage().open("dir/f").unwrap();
+    file.write_at(b"late", 0).unwrap();
+    file.sync().unwrap();
+    file.write_at(b"r", 4).unwrap();
+    disk.storage().remove("dir/g").unwrap();
+    disk.restart(Survival::Nothing);
+    assert_eq!(disk.read_all("dir/f").unwrap(), b"late");
+}
+
+#[test]
+fn lies_are_told_of_what_they_are_about_and_of_nothing_else() {
+    let disk = SimDisk::new(1);
+    for path in ["dir/1.log", "dir/2.log", "dir/3.tmp", "dir/sub/f", "g"] {
+        disk.write_all(path, b"");
+    }
+    disk.lie(Lie::OlderFile("dir/"));
+    for path in ["dir/1.log", "dir/2.log"] {
+        let file = disk.storage().open(path).unwrap();
+        file.write_at(b"kept?", 0).unwrap();
+        file.sync().unwrap();
+    }
+    disk.lie(Lie::Removals("dir/"));
+    let storage = disk.storage();
+    storage.remove("dir/sub/f").unwrap();
+    storage.sync_dir("dir/sub").unwrap();
+    storage.remove("g").unwrap();
+    storage.sync_dir("").unwrap();
+    disk.lie(Lie::InPlace("new", "name"));
+    synced(&disk, "new", b"there");
+    storage.rename("new", "name").unwrap();
+    disk.restart(Survival::Nothing);
+    assert_eq!(disk.list_all(), ["dir/1.log", "dir/2.log", "dir/3.tmp", "dir/sub/f", "name"]);
+    assert_eq!([disk.read_all("dir/1.log"), disk.read_all("dir/2.log")], [Some(vec![]), Some(b"kept?".to_vec())]);
+    assert_ne!(disk.storage().random(), disk.storage().random());
+    disk.lie(Lie::Identity);
+    assert_eq!(disk.storage().random(), disk.storage().random());
+}
+
+#[test]
+fn what_happens_meanwhile_happens_once_and_in_its_place() {
+    let disk = SimDisk::new(1);
+    for path in ["dir/f", "other"] {
+        disk.write_all(path, b"");
+    }
+    let storage = disk.storage();
+    let (file, other) = (storage.open("dir/f").unwrap(), storage.open("other").unwrap());
+    let inner = Arc::clone(&other);
+    disk.meanwhile("dir/", 1, move || inner.write_at(b"!", inner.len().unwrap()).unwrap());
+    other.write_at(b"1", 0).unwrap();
+    file.write_at(b"2", 0).unwrap();
+    assert_eq!(disk.read_all("other").unwrap(), b"1");
+    file.sync().unwrap();
+    assert_eq!(disk.read_all("other").unwrap(), b"1!");
+    file.sync().unwrap();
+    assert_eq!(disk.read_all("other").unwrap(), b"1!");
+    assert!(!disk.forget_meanwhile());
 }
 
 #[test]

@@ -233,6 +233,14 @@ impl Tree {
         Ok(())
     }
 
+    /// Whether a sync of the directory has removals to make durable and nothing else.
+    pub(super) fn has_only_removals(&self, path: &str) -> bool {
+        self.dir(path).is_ok_and(|dir| {
+            let pending = &locked(&dir).pending;
+            !pending.is_empty() && pending.iter().all(|op| matches!(op, NameOp::Unlink { .. }))
+        })
+    }
+
     /// A sync that the crash cut off.
     pub(super) fn sync_dir_torn(&self, path: &str, random: &mut Random) {
         if let Ok(dir) = self.dir(path) {
