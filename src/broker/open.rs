@@ -136,10 +136,9 @@ fn find(storage: &dyn Storage, directory: Identity, options: &Options) -> Result
 /// file is.
 fn prepare(storage: &dyn Storage) -> Result<()> {
     let doing = |error| Error::io("preparing the directory", error);
+    Tables::remove_unfinished(storage)?;
     if Tables::exist(storage)? {
         if journal_is_empty(storage)? {
-            // The first life may have been cut off while its successor wrote a new file, and the journal's name lost.
-            Tables::remove_unfinished(storage)?;
             // Whoever made the file may have been killed before its name was durable.
             storage.sync_dir("").map_err(doing)?;
         }
@@ -225,10 +224,8 @@ fn remove_streams(files: &SegmentFiles, unwanted: impl Fn(u64) -> bool) -> Resul
     Ok(())
 }
 
-/// Removes the files that redb has durably given up, and those it never heard of: of streams and of segments, and a redb
-/// half made.
+/// Removes the files that redb has durably given up, and those it never heard of: of streams and of segments.
 fn sweep(files: &SegmentFiles, catalog: &Catalog) -> Result<()> {
-    Tables::remove_unfinished(files.storage())?;
     let numbers: BTreeSet<u64> = catalog.streams.values().map(|cell| cell.number).collect();
     remove_streams(files, |number| !numbers.contains(&number))?;
     for cell in catalog.streams.values() {
