@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use streamlog::{Broker, Id, Stream};
 
-use crate::child::{GROUPS, STREAMS, value};
+use crate::child::{GROUPS, STREAMS};
+use crate::passing::Passing;
+use crate::process::{parse_ids, value};
 
 /// An entry's key: its producer, the number of the add, its index in the batch and how many that has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +20,7 @@ struct Key {
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     streams: HashMap<String, StreamBook>,
+    passing: Passing,
     /// How many adds of each producer are known to have happened.
     adds: HashMap<String, u64>,
     checks: u64,
@@ -25,6 +28,8 @@ pub(crate) struct Ledger {
     acks: u64,
     /// Entries that were there, or deliveries and acknowledgements that had happened, though nobody had said so.
     unsaid: u64,
+    /// Streams that came and went took so many steps.
+    passed: u64,
 }
 
 #[derive(Debug, Default)]
@@ -46,10 +51,6 @@ struct GroupBook {
     /// Those of them whose acknowledgement was begun.
     wanted: BTreeSet<Id>,
     acked: BTreeSet<Id>,
-}
-
-fn parse_ids(words: &[&str]) -> Vec<Id> {
-    words.iter().map(|word| word.parse().unwrap()).collect()
 }
 
 impl Key {
@@ -89,8 +90,8 @@ impl Ledger {
                 let book = self.stream(stream);
                 book.trimmed_before = book.trimmed_before.max(id.parse().unwrap());
             }
-            // What the test harness says.
-            _ => {}
+            // What the test harness says, or of streams that come and go.
+            _ => drop(self.passing.take(&words)),
         }
     }
 
@@ -131,6 +132,12 @@ impl Ledger {
                 assert!(book.added.is_empty() && book.groups.is_empty(), "{name} is gone");
             }
         }
+        let (happened, returned) = self.passing.check(&broker);
+        assert!(
+            happened >= returned,
+            "of the streams that come and go {happened} steps are there, {returned} returned"
+        );
+        self.passed += happened as u64;
         broker.close().unwrap();
     }
 
@@ -187,9 +194,12 @@ impl Ledger {
 
     /// Nothing would have been shown if nothing had happened.
     pub(crate) fn assert_worth_it(&self) {
-        let Ledger { checks, entries, acks, unsaid, .. } = self;
-        eprintln!("{checks} checks, {entries} entries, {acks} acknowledgements, {unsaid} things unsaid");
-        assert!(*entries > *checks && *acks > *checks);
+        let Ledger { checks, entries, acks, unsaid, passed, .. } = self;
+        eprintln!(
+            "{checks} checks, {entries} entries, {acks} acknowledgements, {passed} steps of streams that come and go, \
+             {unsaid} things unsaid"
+        );
+        assert!(*entries > *checks && *acks > *checks && *passed > *checks);
     }
 }
 
