@@ -5,17 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use streamlog::{Broker, Id, Stream};
 
 use crate::child::{GROUPS, STREAMS};
+use crate::entries::{Key, check_batches, read};
 use crate::passing::Passing;
-use crate::process::{parse_ids, value};
-
-/// An entry's key: its producer, the number of the add, its index in the batch and how many that has.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Key {
-    producer: String,
-    n: u64,
-    index: u64,
-    count: u64,
-}
+use crate::process::parse_ids;
 
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
@@ -51,15 +43,6 @@ struct GroupBook {
     /// Those of them whose acknowledgement was begun.
     wanted: BTreeSet<Id>,
     acked: BTreeSet<Id>,
-}
-
-impl Key {
-    fn parse(text: &str) -> Key {
-        let parts: Vec<_> = text.split('.').collect();
-        let [producer, n, index, count] = parts[..] else { panic!("no key: {text}") };
-        let number = |text: &str| text.parse().unwrap();
-        Key { producer: producer.to_owned(), n: number(n), index: number(index), count: number(count) }
-    }
 }
 
 impl Ledger {
@@ -201,39 +184,6 @@ impl Ledger {
         );
         assert!(*entries > *checks && *acks > *checks && *passed > *checks);
     }
-}
-
-/// All entries, each with the value that belongs to its key.
-fn read(stream: &Stream) -> BTreeMap<Id, Key> {
-    let mut found = BTreeMap::new();
-    let mut last = Id::MIN;
-    for entry in stream.range(..) {
-        let entry = entry.unwrap();
-        assert!(entry.id > last, "{}: {} after {last}", stream.name(), entry.id);
-        last = entry.id;
-        let key = entry.text("key").unwrap();
-        assert!(entry.get("value") == Some(&value(key)), "{}: {} has other bytes", stream.name(), entry.id);
-        assert_eq!(entry.len(), 2);
-        found.insert(entry.id, Key::parse(key));
-    }
-    found
-}
-
-/// A batch is whole, but for what was trimmed at the stream's beginning, and nothing came in between.
-fn check_batches(name: &str, found: &BTreeMap<Id, Key>) {
-    let mut before: Option<&Key> = None;
-    for (id, key) in found {
-        let follows = match before {
-            Some(before) if before.index + 1 < before.count => {
-                *key == Key { index: before.index + 1, ..before.clone() }
-            }
-            Some(_) => key.index == 0,
-            None => true,
-        };
-        assert!(follows, "{name}: a batch is torn at {id}: {key:?} after {before:?}");
-        before = Some(key);
-    }
-    assert!(before.is_none_or(|last| last.index + 1 == last.count), "{name}: the last batch is torn: {before:?}");
 }
 
 impl GroupBook {

@@ -4,6 +4,8 @@
 //! `STREAMLOG_KILLS` sets how often each test kills, `STREAMLOG_SEED` the moments.
 
 mod child;
+#[path = "../common/entries.rs"]
+mod entries;
 mod ledger;
 #[path = "../common/passing.rs"]
 mod passing;
