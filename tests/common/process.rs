@@ -5,10 +5,20 @@ use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use streamlog::{Builder, Durability, Id};
+
+/// One test at a time: a process that is being started has for a moment whatever this one has open, the lock of a
+/// directory included, that another test has just let go.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// The turn of one test, while the value is there.
+pub(crate) fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// How long a child may take to open the directory before something is wrong with it.
 pub(crate) const OPENING_MAX: Duration = Duration::from_secs(120);

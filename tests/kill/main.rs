@@ -15,7 +15,7 @@ mod process;
 use std::path::Path;
 
 use ledger::Ledger;
-use process::{Random, copy_dir, number, read_lines, seed, wait_for_the_moment};
+use process::{Random, copy_dir, number, read_lines, seed, turn, wait_for_the_moment};
 use streamlog::Broker;
 
 /// How often a test kills if not said otherwise.
@@ -37,6 +37,7 @@ fn what_returned_under_os_outlives_a_kill() {
 }
 
 fn outlives_kills(level: &str) {
+    let _turn = turn();
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("data");
     let mut random = Random::new(seed(level));

@@ -77,6 +77,11 @@ fn tell(result: Result<()>) {
     }
 }
 
+/// Says that an operation has returned.
+fn end(operation: u64, ids: &[Id]) {
+    say(&format!("e {operation}{}", list(ids)));
+}
+
 struct Work {
     broker: Broker,
     level: Durability,
@@ -91,10 +96,6 @@ impl Work {
         let durable = if level == Durability::Always { "d" } else { "w" };
         say(&format!("b {operation} {what} {durable}{}", list(ids)));
         operation
-    }
-
-    fn end(&self, operation: u64, ids: &[Id]) {
-        say(&format!("e {operation}{}", list(ids)));
     }
 
     /// Weaker and stronger ones among each other.
@@ -122,7 +123,7 @@ impl Work {
             }
             let operation = self.begin(&format!("add {name} {producer} {n} {count}"), level, &[]);
             let ids = batch.add()?;
-            self.end(operation, &ids);
+            end(operation, &ids);
         }
         Ok(())
     }
@@ -140,7 +141,7 @@ impl Work {
                 let operation = self.begin(&format!("fetch {stream} {group}"), Durability::Os, &[]);
                 let messages = fetch.block(Duration::from_millis(random.below(3))).next()?;
                 let new = messages.iter().filter(|message| message.deliveries() == 1).map(Message::id);
-                self.end(operation, &new.collect::<Vec<_>>());
+                end(operation, &new.collect::<Vec<_>>());
                 // Some stay pending until the next life; what comes again is acknowledged.
                 let keep = random.below(10) == 0;
                 let done = messages.iter().filter(|message| !keep || message.deliveries() > 1);
@@ -149,7 +150,7 @@ impl Work {
                     let level = self.some_level(&mut random);
                     let operation = self.begin(&format!("ack {stream} {group}"), level, ids);
                     consumer.group().ack_with(ids, level)?;
-                    self.end(operation, &[]);
+                    end(operation, &[]);
                 }
             }
         }
@@ -169,12 +170,12 @@ impl Work {
                 let operation = self.begin(&format!("trim {name} {last}"), self.level, &[]);
                 let removed = stream.trim(Trim::min_id(last).only_acknowledged())?;
                 let first = stream.info()?.first_id.filter(|_| removed > 0);
-                self.end(operation, &first.into_iter().collect::<Vec<_>>());
+                end(operation, &first.into_iter().collect::<Vec<_>>());
             }
             if random.below(8) == 0 {
                 let operation = self.begin("sync -", Durability::Always, &[]);
                 self.broker.sync()?;
-                self.end(operation, &[]);
+                end(operation, &[]);
             }
         }
     }

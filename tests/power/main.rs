@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use disk::{Cut, Disk};
 use ledger::Ledger;
-use process::{Random, copy_dir, number, read_lines, seed, wait_for_the_moment};
+use process::{Random, copy_dir, number, read_lines, seed, turn, wait_for_the_moment};
 use streamlog::Broker;
 
 /// How often a test cuts if not said otherwise.
@@ -44,12 +44,14 @@ fn under_os_a_power_cut_leaves_one_prefix() {
 }
 
 fn outlives_power_cuts(level: &str) {
+    let _turn = turn();
     let mut disk = match Disk::new() {
         Ok(disk) => disk,
         Err(why) => {
             assert!(std::env::var_os("STREAMLOG_REQUIRE_POWER").is_none(), "power cuts are required: {why}");
             // Not by `eprintln!`, which a test that passes keeps to itself.
-            writeln!(std::io::stderr(), "SKIPPED: no power cuts under `{level}`: {why}").unwrap();
+            let mut stderr = std::io::stderr();
+            writeln!(stderr, "SKIPPED: no power cuts under `{level}`: {why}").unwrap();
             return;
         }
     };
