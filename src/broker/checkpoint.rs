@@ -13,7 +13,7 @@ use crate::log::SegmentFiles;
 use crate::log::files::{STREAMS, parse_segment_name, stream_dir};
 use crate::log::writer::Roll;
 use crate::state::delta::StreamDelta;
-use crate::state::tables::{Commit, Meta};
+use crate::state::tables::{Commit, Meta, Tables};
 use crate::storage::Storage;
 use crate::stream::cell::StreamCell;
 use crate::stream::core::Core;
@@ -96,7 +96,11 @@ impl Core {
     /// `WritesStopped`; what the system says: writing then stops.
     pub(crate) fn checkpoint(&self) -> Result<()> {
         let tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-        let tables = tables.as_ref().ok_or_else(Error::closed)?;
+        self.checkpoint_in_turn(tables.as_ref().ok_or_else(Error::closed)?)
+    }
+
+    /// Writes a checkpoint; the caller has the turn.
+    pub(super) fn checkpoint_in_turn(&self, tables: &Tables) -> Result<()> {
         self.journal.check()?;
         let appended = self.journal.appended_bytes();
         self.checkpoint_begun.store(appended, Ordering::Relaxed);

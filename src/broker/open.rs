@@ -64,7 +64,8 @@ pub(super) fn open(
         settle(&tables, &files, &catalog, &options, clock.now_ms(), last_lsn)?;
     }
     let catalog = Catalog { deleted: Vec::new(), ..catalog };
-    if !recovery.clean {
+    // A backup's journal ends as a clean one does, and not at a checkpoint: this may not be the first try to replay it.
+    if !recovery.clean || last_lsn > meta.floor {
         sweep(&files, &catalog)?;
     }
     remove(&*storage, &recovery.beyond)?;

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::segment::read_exact;
 use crate::error::{Error, Result};
 use crate::id::Id;
 use crate::storage::{File, Storage};
@@ -15,6 +16,9 @@ const TOO_MANY_OPEN: &[i32] = if cfg!(windows) { &[4] } else { &[24, 23] };
 
 /// The directory of all streams.
 pub(crate) const STREAMS: &str = "streams";
+
+/// A segment that is being cut. In the root, where a crash may leave it: the next one takes its place.
+const CUT: &str = "segment.new";
 
 /// The directory of one stream.
 pub(crate) fn stream_dir(stream: u64) -> String {
@@ -137,25 +141,47 @@ impl SegmentFiles {
         open.forgotten += 1;
     }
 
-    /// Cuts a segment's file to `len` bytes, for good.
+    /// Leaves of a segment's file the first `len` bytes, for good. In a new file: a backup may share the old one.
     pub(crate) fn cut(&self, stream: u64, first_id: Id, len: u64) -> Result<()> {
-        let doing = |error| Error::io(format_args!("cutting {}", segment_path(stream, first_id)), error);
+        let (path, dir) = (segment_path(stream, first_id), stream_dir(stream));
+        let doing = |error| Error::io(format_args!("cutting {path}"), error);
         let file = self.open(stream, first_id)?;
         if file.len().map_err(doing)? == len {
             return Ok(());
         }
-        file.set_len(len).and_then(|()| file.sync()).map_err(doing)
+        let mut kept = vec![0; len as usize];
+        read_exact(&*file, &mut kept, 0, &path)?;
+        let replace = || {
+            let new = self.retrying(|| self.storage.create(CUT))?;
+            new.write_at(&kept, 0)?;
+            new.sync()?;
+            self.storage.rename(CUT, &path)
+        };
+        match replace() {
+            // What was to free space must not need any, nor stop writing: the file goes when the stream is trimmed to it.
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                tracing::warn!(path, "the disk is full: a segment with nothing alive in it keeps its size");
+                let _ = self.storage.remove(CUT);
+                return Ok(());
+            }
+            done => done.map_err(doing)?,
+        }
+        self.close(stream, first_id);
+        self.storage.sync_dir(&dir).map_err(doing)
+    }
+
+    /// No longer keeps a file open whose name is gone, or is another's.
+    fn close(&self, stream: u64, first_id: Id) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.files.remove(&(stream, first_id));
+        open.forgotten += 1;
     }
 
     /// Removes a segment's file; no error if there is none.
     fn remove(&self, stream: u64, first_id: Id) -> Result<()> {
         let path = segment_path(stream, first_id);
         let removed = self.storage.remove(&path);
-        {
-            let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-            open.files.remove(&(stream, first_id));
-            open.forgotten += 1;
-        }
+        self.close(stream, first_id);
         match removed {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(Error::io(format_args!("removing {path}"), error))

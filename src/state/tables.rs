@@ -24,9 +24,10 @@ use crate::codec;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Id;
 use crate::journal::Lsn;
+use crate::log::segment::Position;
 use crate::storage::{RedbFile, Storage};
 
-const PATH: &str = "state.redb";
+pub(crate) const PATH: &str = "state.redb";
 const NEW_PATH: &str = "state.redb.new";
 
 /// What redb keeps in memory. A checkpoint touches each page once; the state itself is resident.
@@ -163,6 +164,17 @@ impl Tables {
             }
         }
         Ok((meta, streams))
+    }
+
+    /// Where each stream's segments are.
+    pub(crate) fn segments(&self) -> Result<Vec<(u64, Vec<Position>)>> {
+        let read = || -> Result<RowsOf<u64>, redb::Error> {
+            let streams = self.database.begin_read()?.open_table(STREAMS)?;
+            let rows = streams.iter()?.map(|row| row.map(|(key, value)| (key.value(), value.value().to_vec())));
+            Ok(rows.collect::<Result<_, _>>()?)
+        };
+        let rows = read().map_err(|error| failed("reading", error))?;
+        rows.into_iter().map(|(number, bytes)| Ok((number, unseal::<StreamRow>(&bytes)?.segments))).collect()
     }
 
     fn read(&self) -> Result<(Option<Vec<u8>>, Rows), redb::Error> {

@@ -51,7 +51,7 @@ pub(crate) fn work(broker: &Broker, run: u64) -> Result<()> {
 /// The streams that are there, each with its entries.
 type State = BTreeMap<String, Vec<u64>>;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Step {
     Add(String, u64),
     Delete(String),
@@ -67,7 +67,7 @@ impl Step {
 }
 
 /// What was there when it was last looked at, and the steps said to have been begun since.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Passing {
     state: State,
     steps: Vec<Step>,

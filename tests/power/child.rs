@@ -1,5 +1,5 @@
-//! The child: adds, reads in groups, acknowledges, trims and syncs in several threads until the power is cut. It says of
-//! each operation when it is about to begin and when it has returned, so that who listens knows what came before what.
+//! The child: adds, reads in groups, acknowledges, trims, syncs and makes backups in several threads until it is stopped. It
+//! says of each operation when it is about to begin and when it has returned, so that who listens knows what came before what.
 //!
 //! ```text
 //! open
@@ -8,6 +8,7 @@
 //! b op ack stream group d id…
 //! b op trim stream id d                   what is acknowledged before the ID
 //! b op sync - d
+//! b op backup name d                      to a directory of that name beside this one
 //! e op id…                                it has returned: the IDs added, or delivered for the first time, or the
 //!                                         first one left if some were removed
 //! ! text                                  an error
@@ -37,25 +38,25 @@ const LEVEL: &str = "STREAMLOG_POWER_LEVEL";
 const RUN: &str = "STREAMLOG_POWER_RUN";
 
 pub(crate) fn start(path: &Path, level: &str, run: u64) -> Child {
-    let mut command = command("child::works_until_the_power_is_cut");
+    let mut command = command("child::works_until_it_is_stopped");
     command.env(DIRECTORY, path).env(LEVEL, level).env(RUN, run.to_string()).spawn().unwrap()
 }
 
 /// No test: what the child process runs.
 #[test]
-fn works_until_the_power_is_cut() {
+fn works_until_it_is_stopped() {
     let Some(path) = std::env::var_os(DIRECTORY) else { return };
     begin_child();
     let run: u64 = std::env::var(RUN).unwrap().parse().unwrap();
     let level = durability(&std::env::var(LEVEL).unwrap());
-    let broker = match small_files(Broker::builder().durability(level)).open(path) {
+    let broker = match small_files(Broker::builder().durability(level)).open(&path) {
         Ok(broker) => broker,
         Err(error) => return say(&format!("! opening: {error}")),
     };
     say("open");
     let work = Work { broker, level, run, operations: AtomicU64::new(0) };
     thread::scope(|scope| {
-        let work = &work;
+        let (work, path) = (&work, Path::new(&path));
         for number in 0..PRODUCERS {
             scope.spawn(move || tell(work.produce(number)));
         }
@@ -66,6 +67,7 @@ fn works_until_the_power_is_cut() {
         }
         scope.spawn(move || tell(work.trim()));
         scope.spawn(move || tell(passing::work(&work.broker, run)));
+        scope.spawn(move || tell(work.back_up(path)));
     });
     // Closing would only fail.
     std::process::exit(1);
@@ -178,5 +180,16 @@ impl Work {
                 end(operation, &[]);
             }
         }
+    }
+
+    fn back_up(&self, path: &Path) -> Result<()> {
+        for number in 0.. {
+            let name = format!("backup-{}-{number}", self.run);
+            let target = path.with_file_name(&name);
+            let operation = self.begin(&format!("backup {name}"), Durability::Always, &[]);
+            self.broker.backup_to(target)?;
+            end(operation, &[]);
+        }
+        Ok(())
     }
 }

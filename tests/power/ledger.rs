@@ -52,6 +52,37 @@ enum What {
     Ack { stream: String, group: String },
     Trim { stream: String, before: Id },
     Sync,
+    Backup { name: String },
+}
+
+/// A backup that a child began.
+#[derive(Debug, Clone)]
+pub(crate) struct BackupSaid {
+    pub(crate) name: String,
+    /// The numbers of the lines that said so.
+    begun: usize,
+    pub(crate) returned: Option<usize>,
+}
+
+/// An operation, or a step of the streams that come and go, and whether it happened.
+#[derive(Debug)]
+struct Told<'a> {
+    begun: usize,
+    returned: Option<usize>,
+    durable: bool,
+    happened: Option<bool>,
+    #[expect(dead_code, reason = "for whoever reads of a failure")]
+    operation: Option<&'a Operation>,
+}
+
+/// Of what had returned before something began that happened, everything happened.
+fn assert_one_prefix(told: &[Told<'_>]) {
+    let Some(last) = told.iter().filter(|told| told.happened == Some(true)).max_by_key(|told| told.begun) else {
+        return;
+    };
+    for told in told.iter().filter(|told| told.returned.is_some_and(|returned| returned < last.begun)) {
+        assert!(told.happened != Some(false), "this did not happen: {told:?}; what came later did: {last:?}");
+    }
 }
 
 impl Operation {
@@ -68,6 +99,7 @@ impl Operation {
                 (What::Trim { stream: owned(stream), before: before.parse().unwrap() }, rest)
             }
             ["sync", "-", rest @ ..] => (What::Sync, rest),
+            ["backup", name, rest @ ..] => (What::Backup { name: owned(name) }, rest),
             _ => panic!("no operation: {words:?}"),
         };
         Operation { begun, returned: None, durable: rest[0] == "d", what, ids: parse_ids(&rest[1..]) }
@@ -101,7 +133,7 @@ impl Operation {
                 let happened = first <= stream.first;
                 (first <= stream.last && (self.durable || !happened)).then_some(happened)
             }
-            What::Sync => self.returned.map(|_| true),
+            What::Sync | What::Backup { .. } => None,
         }
     }
 
@@ -144,42 +176,87 @@ impl Ledger {
     /// Compares what was said with what is there.
     pub(crate) fn check(&mut self, broker: Broker) {
         let seen = look(&broker);
-        self.check_prefix(&broker, &seen);
-        for (name, stream) in &self.before {
-            let now = seen.get(name).unwrap_or_else(|| panic!("{name} is gone"));
-            assert!(now.last >= stream.last, "{name}: the last ID went back");
-            self.check_old_entries(name, stream, now);
-        }
-        for (name, stream) in &seen {
-            self.check_new_entries(name, stream);
-            self.check_groups(name, stream);
-        }
+        let (steps, _) = self.passing.check(&broker);
+        self.check_prefix(&seen, steps);
+        self.check_streams(&seen);
         broker.close().unwrap();
         self.before = seen;
         self.operations.clear();
         self.steps.clear();
     }
 
-    fn check_prefix(&mut self, broker: &Broker, seen: &Seen) {
-        self.counts.cuts += 1;
-        let (steps, _) = self.passing.check(broker);
-        let operations = self.operations.values();
-        let mut told: Vec<_> =
-            operations.map(|o| (o.begun, o.returned, o.durable, o.happened(seen), Some(o))).collect();
-        let passed = self.steps.iter().enumerate();
-        told.extend(passed.map(|(step, &(begun, returned))| (begun, returned, self.always, Some(step < steps), None)));
-        let happened = told.iter().filter(|(_, _, _, happened, _)| *happened == Some(true));
-        let last = happened.max_by_key(|told| told.0).map(|&(begun, _, _, _, operation)| (begun, operation));
-        for (_, returned, durable, happened, operation) in told {
-            let Some(returned) = returned else { continue };
-            self.counts.returned += 1;
-            self.counts.durable += u64::from(durable);
-            if happened == Some(false) {
-                self.counts.lost += 1;
-                assert!(!durable, "it was durable and did not happen: {operation:?}");
-                let in_order = last.is_none_or(|(begun, _)| returned > begun);
-                assert!(in_order, "this did not happen: {operation:?}; what came later did: {last:?}");
+    /// The backups begun since the last check.
+    pub(crate) fn backups(&self) -> Vec<BackupSaid> {
+        let backups = self.operations.values().filter_map(|operation| match &operation.what {
+            What::Backup { name } => {
+                Some(BackupSaid { name: name.clone(), begun: operation.begun, returned: operation.returned })
             }
+            _ => None,
+        });
+        backups.collect()
+    }
+
+    /// Compares a backup with what was said: all is there that had returned before it began, and nothing that came after.
+    pub(crate) fn check_backup(&self, broker: Broker, backup: &BackupSaid) {
+        let seen = look(&broker);
+        let (steps, _) = self.passing.clone().check(&broker);
+        let told = self.told(&seen, steps);
+        let before = told.iter().filter(|told| told.returned.is_some_and(|returned| returned < backup.begun));
+        for told in before {
+            assert!(told.happened != Some(false), "{backup:?} lacks what came before: {told:?}");
+        }
+        for told in told.iter().filter(|told| backup.returned.is_some_and(|returned| told.begun > returned)) {
+            assert!(told.happened != Some(true), "{backup:?} has what came after: {told:?}");
+        }
+        assert_one_prefix(&told);
+        self.check_streams(&seen);
+        broker.close().unwrap();
+    }
+
+    /// All that was told, and whether it happened.
+    fn told(&self, seen: &Seen, steps: usize) -> Vec<Told<'_>> {
+        let operations = self.operations.values().map(|operation| {
+            let &Operation { begun, returned, durable, .. } = operation;
+            Told { begun, returned, durable, happened: operation.happened(seen), operation: Some(operation) }
+        });
+        let passed = self.steps.iter().enumerate().map(|(step, &(begun, returned))| Told {
+            begun,
+            returned,
+            durable: self.always,
+            happened: Some(step < steps),
+            operation: None,
+        });
+        operations.chain(passed).collect()
+    }
+
+    fn check_prefix(&mut self, seen: &Seen, steps: usize) {
+        let mut told = self.told(seen, steps);
+        let mut counts = Counts::default();
+        for told in told.iter_mut().filter(|told| told.returned.is_some()) {
+            let lost = told.happened == Some(false);
+            assert!(!lost || !told.durable, "it was durable and did not happen: {told:?}");
+            counts.returned += 1;
+            counts.durable += u64::from(told.durable);
+            counts.lost += u64::from(lost);
+            // What was told to be durable, and says nothing of itself, was told so of all that came before.
+            told.happened = told.happened.or(told.durable.then_some(true));
+        }
+        assert_one_prefix(&told);
+        self.counts.cuts += 1;
+        self.counts.returned += counts.returned;
+        self.counts.durable += counts.durable;
+        self.counts.lost += counts.lost;
+    }
+
+    fn check_streams(&self, seen: &Seen) {
+        for (name, stream) in &self.before {
+            let now = seen.get(name).unwrap_or_else(|| panic!("{name} is gone"));
+            assert!(now.last >= stream.last, "{name}: the last ID went back");
+            self.check_old_entries(name, stream, now);
+        }
+        for (name, stream) in seen {
+            self.check_new_entries(name, stream);
+            self.check_groups(name, stream);
         }
     }
 
@@ -225,6 +302,7 @@ impl Ledger {
     /// Each entry was there before or was added since, and what was added and happened is there.
     fn check_new_entries(&self, name: &str, now: &SeenStream) {
         let mut unexplained = now.entries.clone();
+        let mut trimmed: Vec<Id> = Vec::new();
         if let Some(before) = self.before.get(name) {
             unexplained.retain(|id, _| !before.entries.contains_key(id));
             assert!(unexplained.keys().all(|id| *id > before.last), "{name}: new entries have new IDs");
@@ -237,13 +315,13 @@ impl Ledger {
             if operation.returned.is_none() {
                 unexplained.retain(|_, key| key.producer != *producer || key.n != *n);
             }
-            let trimmed = operation.ids.iter().filter(|id| **id < now.first && **id <= now.last).copied();
-            self.check_trimmed(name, trimmed);
+            trimmed.extend(operation.ids.iter().filter(|id| **id < now.first && **id <= now.last));
             for (index, &id) in (0..).zip(&operation.ids).filter(|(_, id)| **id >= now.first && **id <= now.last) {
                 let key = Key { producer: producer.clone(), n: *n, index, count: *count };
                 assert_eq!(unexplained.remove(&id), Some(key), "{name}: {id} was added");
             }
         }
+        self.check_trimmed(name, trimmed.into_iter());
         assert!(unexplained.is_empty(), "{name}: nobody added {unexplained:?}");
     }
 

@@ -15,6 +15,7 @@ mod passing;
 mod process;
 mod seen;
 
+use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -63,6 +64,7 @@ fn outlives_power_cuts(level: &str) {
         disk.unmount().unwrap();
         disk.mount().unwrap();
         ledger.take(&lines);
+        check_backups(&ledger, &disk.root());
         // Every other time in a copy, so that it is the next child that recovers the original.
         if path.exists() && random.below(2) == 0 {
             let copy = tempfile::tempdir().unwrap();
@@ -73,6 +75,23 @@ fn outlives_power_cuts(level: &str) {
         }
     }
     ledger.assert_worth_it();
+}
+
+/// A backup that returned is there; one that did not is there whole or not at all, or has not its name yet.
+fn check_backups(ledger: &Ledger, root: &Path) {
+    for backup in ledger.backups() {
+        let path = root.join(&backup.name);
+        if backup.returned.is_some() || path.exists() {
+            ledger.check_backup(Broker::open(&path).unwrap(), &backup);
+            fs::remove_dir_all(path).unwrap();
+        }
+    }
+    for entry in fs::read_dir(root).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_name().to_string_lossy().ends_with(".partial") {
+            fs::remove_dir_all(entry.path()).unwrap();
+        }
+    }
 }
 
 /// Has a child work, cuts the power at some moment, and returns the lines it wrote.
