@@ -249,5 +249,5 @@ fn sweep(files: &SegmentFiles, catalog: &Catalog) -> Result<()> {
             files.cut(stream, position.first_id, position.begin)?;
         }
     }
-    Ok(())
+    files.remove_half_cut()
 }

@@ -17,7 +17,7 @@ const TOO_MANY_OPEN: &[i32] = if cfg!(windows) { &[4] } else { &[24, 23] };
 /// The directory of all streams.
 pub(crate) const STREAMS: &str = "streams";
 
-/// A segment that is being cut. In the root, where a crash may leave it: the next one takes its place.
+/// A segment that is being cut. In the root: in a stream's directory it would be one file more to be told from others'.
 const CUT: &str = "segment.new";
 
 /// The directory of one stream.
@@ -167,7 +167,17 @@ impl SegmentFiles {
             done => done.map_err(doing)?,
         }
         self.close(stream, first_id);
-        self.storage.sync_dir(&dir).map_err(doing)
+        self.storage.sync_dir(&dir).and_then(|()| self.storage.sync_dir("")).map_err(doing)
+    }
+
+    /// Removes what a crash in a [`cut`](Self::cut) left behind, for good.
+    pub(crate) fn remove_half_cut(&self) -> Result<()> {
+        match self.storage.remove(CUT) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed
+                .and_then(|()| self.storage.sync_dir(""))
+                .map_err(|error| Error::io(format_args!("removing {CUT}"), error)),
+        }
     }
 
     /// No longer keeps a file open whose name is gone, or is another's.

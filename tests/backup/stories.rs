@@ -193,4 +193,34 @@ mod simulated {
         assert!(failed > 3, "{failed} failed");
         assert_eq!(numbers(&Broker::open(&target).unwrap().stream("orders").unwrap()).len(), 100);
     }
+
+    /// The story: a segment with nothing alive in it is cut by putting a small file in its place, for a backup may share
+    /// the large one. That needs space where cutting in place needed none.
+    #[test]
+    fn a_full_disk_does_not_stop_writing_when_a_segment_is_to_be_cut() {
+        let disk = SimDisk::new(1);
+        let broker = broker(disk.storage());
+        let stream = broker.stream("orders").unwrap();
+        add(&stream, 0, 200);
+        broker.flush_all().unwrap();
+        let path_contains = Some("segment.new".to_owned());
+        let error = io::ErrorKind::StorageFull;
+        disk.inject(Fault { op: FaultOp::Write, path_contains, after: 0, times: u64::MAX, error });
+        let ids: Vec<_> = stream.range(..).into_iter().map(|entry| entry.unwrap().id).collect();
+        stream.delete(&ids[1..199]).unwrap();
+        let before = disk.storage().list("").unwrap();
+        broker.checkpoint().unwrap();
+        assert_eq!(disk.storage().list("").unwrap(), before);
+        add(&stream, 200, 1);
+        // It is cut when there is space again.
+        let disk_bytes = || -> usize {
+            let files = disk.list_all().into_iter().filter(|path| path.starts_with("streams/"));
+            files.filter_map(|path| disk.read_all(&path)).map(|bytes| bytes.len()).sum()
+        };
+        let full = disk_bytes();
+        disk.clear_faults();
+        broker.crash();
+        assert_eq!(numbers(&self::broker(disk.storage()).stream("orders").unwrap()), [0, 199, 200]);
+        assert!(disk_bytes() < full / 2, "{} of {full}", disk_bytes());
+    }
 }

@@ -59,12 +59,13 @@ fn outlives_power_cuts(level: &str) {
     let path = disk.root().join("data");
     let mut random = Random::new(seed(level));
     let mut ledger = Ledger::new(level);
+    let mut backups = 0;
     for run in 0..number("STREAMLOG_POWER_CUTS").unwrap_or(CUTS) {
         let lines = work_and_cut(&disk, &path, level, run, &mut random);
         disk.unmount().unwrap();
         disk.mount().unwrap();
         ledger.take(&lines);
-        check_backups(&ledger, &disk.root());
+        backups += check_backups(&ledger, &disk.root());
         // Every other time in a copy, so that it is the next child that recovers the original.
         if path.exists() && random.below(2) == 0 {
             let copy = tempfile::tempdir().unwrap();
@@ -75,15 +76,19 @@ fn outlives_power_cuts(level: &str) {
         }
     }
     ledger.assert_worth_it();
+    eprintln!("{backups} backups");
 }
 
-/// A backup that returned is there; one that did not is there whole or not at all, or has not its name yet.
-fn check_backups(ledger: &Ledger, root: &Path) {
+/// A backup that returned is there; one that did not is there whole or not at all, or has not its name yet. Returns how
+/// many there were, and removes them.
+fn check_backups(ledger: &Ledger, root: &Path) -> u64 {
+    let mut checked = 0;
     for backup in ledger.backups() {
         let path = root.join(&backup.name);
         if backup.returned.is_some() || path.exists() {
             ledger.check_backup(Broker::open(&path).unwrap(), &backup);
             fs::remove_dir_all(path).unwrap();
+            checked += 1;
         }
     }
     for entry in fs::read_dir(root).unwrap() {
@@ -92,6 +97,7 @@ fn check_backups(ledger: &Ledger, root: &Path) {
             fs::remove_dir_all(entry.path()).unwrap();
         }
     }
+    checked
 }
 
 /// Has a child work, cuts the power at some moment, and returns the lines it wrote.
