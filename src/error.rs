@@ -113,6 +113,13 @@ impl Error {
         self
     }
 
+    /// This damage, which could not be made good from what else there is, because of `reason`.
+    pub(crate) fn beyond_rebuilding(&self, reason: &str) -> Error {
+        let mut error = self.again();
+        error.0.message = format!("{}; it cannot be rebuilt from the rest: {reason}", self.0.message);
+        error
+    }
+
     /// Adds the stream's name to the place of a corruption.
     #[must_use]
     pub(crate) fn in_stream(mut self, stream: &str) -> Error {

@@ -101,6 +101,7 @@ mod state;
 #[cfg_attr(not(feature = "simulation"), allow(unreachable_pub, reason = "a simulation reaches the seam"))]
 mod storage;
 mod stream;
+mod sync;
 mod trim;
 mod wait;
 

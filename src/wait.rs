@@ -1,9 +1,11 @@
 //! Waiting: a thread as a [`Waker`], so that one kind of waiting list serves blocked threads and futures alike.
 //! Knows nothing of what is waited for.
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Wake, Waker};
 use std::time::Duration;
+
+use crate::sync::{self, Condvar, Mutex, PoisonError};
 
 /// What a thread sleeps on. Not [`std::thread::park`]: its one token belongs to the user's code.
 #[derive(Debug, Default)]
@@ -30,7 +32,7 @@ pub(crate) struct Sleeper {
     waker: Waker,
 }
 
-thread_local! {
+sync::thread_local! {
     static SLEEPER: Sleeper = Sleeper::new();
 }
 
@@ -65,7 +67,7 @@ impl Sleeper {
                 }
             }
             Some(timeout) if !*woken => {
-                (woken, _) = self.parker.bell.wait_timeout(woken, timeout).unwrap_or_else(PoisonError::into_inner);
+                woken = sync::wait_timeout(&self.parker.bell, &self.parker.woken, woken, timeout);
             }
             Some(_) => {}
         }

@@ -1,5 +1,6 @@
 //! The model test: random operations on a broker and on a model of what they mean, with reopening in between, by closing and by
-//! crashing. Every outcome must be the same, and from time to time all that can be seen.
+//! crashing, and with failures of redb. Every outcome must be the same, and from time to time all that can be seen. In the
+//! end redb is lost: that may cost redeliveries, and nothing else.
 //!
 //! `MODEL_CASES` says how many sequences to try with each set of sizes. One that fails is shrunk and printed, with the
 //! `MODEL_SEED` that finds it again.
@@ -12,16 +13,17 @@ mod common {
     pub(crate) mod operation;
 }
 
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-use common::engine::{self, Engine};
+use common::engine::{self, Engine, GroupView, StreamView, View};
 use common::generate::Dice;
 use common::model::Model;
 use common::operation::Operation;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestCaseResult, TestError, TestRunner};
-use streamlog::sim::{SimDisk, Survival};
-use streamlog::{Broker, Builder, Durability, ManualClock};
+use streamlog::sim::{Fault, FaultOp, SimDisk, Survival};
+use streamlog::{Broker, Builder, Durability, Id, ManualClock};
 
 /// How many steps a sequence has at most.
 const STEPS_MAX: usize = 200;
@@ -37,6 +39,8 @@ enum Step {
     Do(Operation),
     Flush,
     Checkpoint,
+    /// With an operation on redb's file that fails, so many after the first.
+    CheckpointInDoubt(u8),
     PrepareJournalFile,
     Sync,
     Close,
@@ -48,6 +52,7 @@ fn step(bytes: &[u8], model: &Model) -> Step {
     match kind % 32 {
         31 => Step::Crash,
         30 => Step::Close,
+        29 if bytes[0] % 4 == 0 => Step::CheckpointInDoubt(bytes[1]),
         29 => Step::Checkpoint,
         27 | 28 => Step::Flush,
         26 if bytes[0] % 2 == 0 => Step::PrepareJournalFile,
@@ -61,6 +66,12 @@ trait Place {
     fn open(&self, builder: Builder) -> streamlog::Result<Broker>;
     /// What a crash of the process does to the disk.
     fn crashed(&self) {}
+    /// Has an operation on redb's file fail, so many after the next, while `work` is done.
+    fn failing_redb(&self, _after: u8, work: &dyn Fn() -> streamlog::Result<()>) -> streamlog::Result<()> {
+        work()
+    }
+    /// Loses redb's file, or damages it.
+    fn lose_redb(&self, how: u8);
 }
 
 impl Place for SimDisk {
@@ -71,11 +82,38 @@ impl Place for SimDisk {
     fn crashed(&self) {
         self.restart(Survival::Kill);
     }
+
+    fn failing_redb(&self, after: u8, work: &dyn Fn() -> streamlog::Result<()>) -> streamlog::Result<()> {
+        let op = if after.is_multiple_of(2) { FaultOp::Write } else { FaultOp::Sync };
+        let path_contains = Some("state.redb".to_owned());
+        let after = u64::from(after / 2) % 8;
+        self.inject(Fault { op, path_contains, after, times: 1, error: std::io::ErrorKind::Other });
+        let done = work();
+        self.clear_faults();
+        done
+    }
+
+    fn lose_redb(&self, how: u8) {
+        let storage = self.storage();
+        let file = storage.open("state.redb").unwrap();
+        let len = file.len().unwrap();
+        let at = len / 256 * u64::from(how);
+        match how % 4 {
+            0 => storage.remove("state.redb").unwrap(),
+            1 => file.set_len(at).unwrap(),
+            2 => file.write_at(&vec![0; (len - at) as usize], at).unwrap(),
+            _ => file.write_at(&[how; 512], at).unwrap(),
+        }
+    }
 }
 
 impl Place for tempfile::TempDir {
     fn open(&self, builder: Builder) -> streamlog::Result<Broker> {
         builder.open(self.path())
+    }
+
+    fn lose_redb(&self, _how: u8) {
+        std::fs::remove_file(self.path().join("state.redb")).unwrap();
     }
 }
 
@@ -123,6 +161,10 @@ impl<'a> Run<'a> {
                 engine.broker.checkpoint().map_err(failed)?;
                 self.model.checkpointed();
             }
+            Step::CheckpointInDoubt(after) => {
+                self.place.failing_redb(*after, &|| engine.broker.checkpoint()).map_err(failed)?;
+                self.model.checkpointed();
+            }
             Step::Close => {
                 self.take_broker().close().map_err(failed)?;
                 self.model.checkpointed();
@@ -154,8 +196,57 @@ impl<'a> Run<'a> {
             });
             compared.map_err(|error| with_steps(&error, &done))?;
         }
-        self.step(&Step::Crash).and_then(|()| self.step(&Step::Close)).map_err(|error| with_steps(&error, &done))
+        let how = steps.last().map_or(0, |bytes| bytes[STEP_BYTES - 1]);
+        self.step(&Step::Crash)
+            .and_then(|()| self.step(&Step::Close))
+            .and_then(|()| self.lose_redb(how))
+            .map_err(|error| with_steps(&error, &done))
     }
+
+    /// Loses redb, in this way, of a broker that crashed or was closed: nothing else is lost, and the next opening finds
+    /// what this one did.
+    fn lose_redb(&mut self, how: u8) -> TestCaseResult {
+        let engine = self.engine.as_mut().expect("it is open");
+        let before = engine.view(self.model.now_ms).map_err(failed)?;
+        let broker = self.take_broker();
+        if how.is_multiple_of(3) {
+            broker.crash();
+        } else {
+            broker.close().map_err(failed)?;
+        }
+        self.place.lose_redb(how);
+        self.open()?;
+        let engine = self.engine.as_ref().expect("it is open");
+        let after = engine.view(self.model.now_ms).map_err(failed)?;
+        only_redelivers(&before, &after)?;
+        self.take_broker().crash();
+        self.place.crashed();
+        self.open()?;
+        let engine = self.engine.as_ref().expect("it is open");
+        prop_assert_eq!(engine.view(self.model.now_ms).map_err(failed)?, after, "after a rebuild and a crash");
+        Ok(())
+    }
+}
+
+/// Whether what is seen differs only in what groups get again, and in consumers that are yet to come back.
+fn only_redelivers(before: &View, after: &View) -> TestCaseResult {
+    prop_assert_eq!(before.keys().collect::<Vec<_>>(), after.keys().collect::<Vec<_>>());
+    for (name, stream) in before {
+        let again = &after[name];
+        let groups = |stream: &StreamView| stream.groups.keys().cloned().collect::<Vec<_>>();
+        prop_assert_eq!(groups(stream), groups(again), "the groups of {}", name);
+        for (name, group) in &stream.groups {
+            let again = &again.groups[name];
+            let open = |group: &GroupView, id: Id| id > group.cursor || group.pending.iter().any(|row| row.0 == id);
+            let lost = stream.entries.iter().find(|(id, _)| open(group, *id) && !open(again, *id));
+            prop_assert!(lost.is_none(), "the group {} will never get {:?}: {:?}, now {:?}", name, lost, group, again);
+            prop_assert!(again.cursor <= group.cursor, "the group {}: {:?}, now {:?}", name, group, again);
+            prop_assert!(again.pending.iter().all(|row| group.pending.contains(row)), "{:?}, now {:?}", group, again);
+        }
+        let but_for_groups = |stream: &StreamView| StreamView { groups: BTreeMap::new(), ..stream.clone() };
+        prop_assert_eq!(but_for_groups(stream), but_for_groups(again));
+    }
+    Ok(())
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "what `map_err` calls")]

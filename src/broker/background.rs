@@ -2,13 +2,13 @@
 //! amount of it; the threads here only call steps, and a simulation calls them instead.
 
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::stream::cell::StreamCell;
 use crate::stream::core::Core;
 use crate::stream::work::Work;
+use crate::sync::thread::{self, JoinHandle};
 
 impl Core {
     /// Writes tails to segments, those that hold the most first, until little of the budget is used.

@@ -10,7 +10,6 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::PoisonError;
 
 use super::format;
 use crate::error::{Error, ErrorKind, Result};
@@ -21,6 +20,8 @@ use crate::log::segment::read_exact;
 use crate::state::tables;
 use crate::storage::{Disk, File, Storage};
 use crate::stream::core::Core;
+use crate::stream::kept::Kept;
+use crate::sync::PoisonError;
 
 /// Bytes are copied this many at a time.
 const COPY_BYTES: u64 = 1 << 20;
@@ -43,9 +44,9 @@ impl Core {
     /// Copies the directory to `target`: see [`Broker::backup_to`](super::Broker::backup_to).
     pub(super) fn backup(&self, target: &Path) -> Result<Backup> {
         // Whoever writes checkpoints waits here: nothing that redb names goes, and redb's file is at rest.
-        let turn = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-        let tables = turn.as_ref().ok_or_else(Error::closed)?;
-        self.checkpoint_in_turn(tables)?;
+        let mut turn = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        self.checkpoint_in_turn(&mut turn)?;
+        let Kept::Open(tables) = &*turn else { return Err(Error::closed()) };
         let target = Target::begin(target)?;
         let mut copy = Copy::new(&*self.storage, &target.partial)?;
         // Right after the checkpoint: the less there is to replay the better.

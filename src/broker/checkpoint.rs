@@ -4,19 +4,19 @@
 //! that reaches, for redb must not be ahead of it; commit redb; and only then unlink what redb no longer names. Nothing
 //! else unlinks. A crash at any point leaves redb with the last commit, and segments longer than it says.
 
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::journal::Lsn;
 use crate::log::SegmentFiles;
-use crate::log::files::{STREAMS, parse_segment_name, stream_dir};
 use crate::log::writer::Roll;
 use crate::state::delta::StreamDelta;
-use crate::state::tables::{Commit, Meta, Tables};
-use crate::storage::Storage;
+use crate::state::tables::{Commit, Meta};
 use crate::stream::cell::StreamCell;
 use crate::stream::core::Core;
+use crate::stream::kept::{GivenUp, Kept};
+use crate::sync::PoisonError;
+use crate::sync::atomic::Ordering;
 
 /// Writes a stream's tail to its segments, synced, and takes what else changed: the stream as of the record that `covered`
 /// gives, under the stream's lock. `None` if nothing changed.
@@ -47,60 +47,37 @@ pub(super) fn take(
     Ok(Some(delta))
 }
 
-/// Removes the files of segments and streams that redb no longer names, for good: after a clean close nobody looks for
-/// what a loss of power brings back.
-pub(super) fn unlink(files: &SegmentFiles, deltas: &[StreamDelta], deleted: &[Arc<StreamCell>]) -> Result<()> {
-    for delta in deltas {
-        if !delta.dropped.is_empty() {
-            files.remove_all(delta.stream, &delta.dropped)?;
-        }
-        for position in delta.row.segments.iter().filter(|position| delta.hollowed.contains(&position.first_id)) {
-            files.cut(delta.stream, position.first_id, position.begin)?;
-        }
-    }
-    for cell in deleted {
-        // Nobody writes there any more: a flush that was under way when the stream was deleted has ended.
-        let mut writer = cell.lock_writer();
-        writer.forget();
-        remove_stream(files.storage(), cell.number)?;
-        files.forget(cell.number);
-    }
-    Ok(())
-}
-
-/// Removes a stream's segments, and its directory unless it holds something else, for good.
-pub(super) fn remove_stream(storage: &dyn Storage, number: u64) -> Result<()> {
-    let dir = stream_dir(number);
-    let doing = |error| Error::io(format_args!("removing {dir}"), error);
-    let names = match storage.list(&dir) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        names => names.map_err(doing)?,
-    };
-    let (segments, unknown): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| parse_segment_name(name).is_some());
-    for name in segments {
-        storage.remove(&format!("{dir}/{name}")).map_err(doing)?;
-    }
-    if let Some(name) = unknown.first() {
-        tracing::warn!(name, "an unknown file in {dir}, a deleted stream's directory, is left alone");
-        return storage.sync_dir(&dir).map_err(doing);
-    }
-    storage.remove_dir(&dir).map_err(doing)?;
-    storage.sync_dir(STREAMS).map_err(doing)
-}
-
 impl Core {
     /// Writes a checkpoint. One at a time; whoever comes second waits, and then writes one of its own.
     ///
     /// # Errors
     ///
-    /// `WritesStopped`; what the system says: writing then stops.
+    /// `WritesStopped`; what the system says. Writing then stops if it was the journal or a segment that failed; if it was
+    /// redb the journal keeps what redb lacks, and the next checkpoint writes a new file of all that is in memory.
     pub(crate) fn checkpoint(&self) -> Result<()> {
-        let tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-        self.checkpoint_in_turn(tables.as_ref().ok_or_else(Error::closed)?)
+        let mut kept = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        self.checkpoint_in_turn(&mut kept)
     }
 
     /// Writes a checkpoint; the caller has the turn.
-    pub(super) fn checkpoint_in_turn(&self, tables: &Tables) -> Result<()> {
+    pub(super) fn checkpoint_in_turn(&self, kept: &mut Kept) -> Result<()> {
+        let in_doubt = matches!(kept, Kept::InDoubt(_));
+        let written = self.write_checkpoint(kept);
+        match written {
+            Err(error) if !in_doubt && matches!(kept, Kept::InDoubt(_)) => {
+                tracing::warn!(%error, "redb failed, and is written anew");
+                self.write_checkpoint(kept)
+            }
+            written => written,
+        }
+    }
+
+    fn write_checkpoint(&self, kept: &mut Kept) -> Result<()> {
+        match kept {
+            Kept::Closed => return Err(Error::closed()),
+            Kept::InDoubt(_) => self.cells().iter().for_each(|cell| cell.lock().state.mark_all()),
+            Kept::Open(_) => {}
+        }
         self.journal.check()?;
         let appended = self.journal.appended_bytes();
         self.checkpoint_begun.store(appended, Ordering::Relaxed);
@@ -109,18 +86,19 @@ impl Core {
         let sync = !self.sabotage.load(Ordering::Relaxed);
         #[cfg(not(any(test, feature = "simulation")))]
         let sync = true;
+        let given_up = GivenUp::of(&commit.deltas, deleted);
         if sync {
             self.sync_to(commit.meta.covered)?;
         }
         // A flush that failed meanwhile has its entries nowhere on disk; it stopped writing under its writer's lock.
         self.journal.check()?;
-        tables.commit(&commit).map_err(|error| self.journal.fail(error))?;
+        let given_up = kept.commit(&*self.storage, &commit, given_up)?;
         self.checkpoint_done.store(appended, Ordering::Relaxed);
-        for cell in &deleted {
+        for cell in &given_up.streams {
             self.cache.forget(cell.number);
         }
         // What is left over is swept at the next opening, unless the close is clean.
-        unlink(&self.files, &commit.deltas, &deleted).map_err(|error| self.journal.fail(error))?;
+        given_up.unlink(&self.files).map_err(|error| self.journal.fail(error))?;
         let spares_max = self.options.checkpoint_bytes / self.options.journal_file_bytes.max(1) + 1;
         self.journal.release(commit.meta.floor, spares_max as usize)
     }

@@ -6,11 +6,12 @@ mod builder;
 mod checkpoint;
 mod format;
 mod open;
+mod rebuild;
+mod replay;
 
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 
 pub use self::backup::Backup;
 pub use self::builder::Builder;
@@ -18,6 +19,8 @@ use crate::error::{Error, Result};
 use crate::storage::{Lock, Memory};
 use crate::stream::Stream;
 use crate::stream::core::Core;
+use crate::sync::thread::JoinHandle;
+use crate::sync::{Mutex, PoisonError};
 
 /// A directory of streams, open. Cheap to clone, to be used by many threads; one process at a time.
 ///
@@ -175,7 +178,9 @@ impl Open {
         for thread in threads {
             thread.join().map_err(|_| Error::new(crate::ErrorKind::Io, "a background thread panicked"))?;
         }
-        let closed = self.core.checkpoint().and_then(|()| self.core.journal.close());
+        let closed = self.core.checkpoint().and_then(|()| self.core.close_tables());
+        // The last mark says that redb can be opened in place.
+        let closed = closed.and_then(|()| self.core.journal.close());
         self.core.stop_writing();
         lock.take();
         closed
@@ -256,6 +261,6 @@ impl Broker {
 
     /// Breaks the rule that the journal is synced before redb is committed, for tests that must notice.
     pub fn sabotage_checkpoint_order(&self) {
-        self.open.core.sabotage.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.open.core.sabotage.store(true, crate::sync::atomic::Ordering::Relaxed);
     }
 }

@@ -13,16 +13,17 @@ pub(crate) mod recovery;
 mod sync;
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use self::file::{JOURNAL, JournalFile, RECORD};
-pub(crate) use self::recovery::{Recovery, recover};
+pub(crate) use self::recovery::{Recovery, files, recover, snapshot};
 use self::sync::SyncState;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::frame;
 use crate::log::header::Identity;
 use crate::storage::{File, Storage};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The number of a record: 1 for the first.
 pub(crate) type Lsn = u64;

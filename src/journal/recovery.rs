@@ -10,6 +10,8 @@
 //! Nothing is published from here before a checkpoint has made it durable elsewhere: what was read may have been in
 //! the system's memory alone.
 
+use std::ops::Range;
+
 use super::Lsn;
 use super::file::{
     HEADER_VERSION, JOURNAL, JournalHeader, MAGIC, MARK, RECORD, SNAPSHOT, is_spare, parse_key, parse_name, path,
@@ -79,6 +81,25 @@ pub(crate) fn recover(
         return Ok(Recovery { last_lsn: expected - 1, clean: marked, beyond, used });
     }
     unreachable!("the last file has no next one to go on with")
+}
+
+/// The first LSNs of the journal's files, in order.
+///
+/// # Errors
+///
+/// `Corrupt` if there is no journal; what the system says.
+pub(crate) fn files(storage: &dyn Storage) -> Result<Vec<Lsn>> {
+    list(storage).map(|(files, _)| files)
+}
+
+/// The snapshot that the file whose first record is `first_lsn` begins with: the state that this record met.
+///
+/// # Errors
+///
+/// `Corrupt` if the file's head is damaged; what the system says.
+pub(crate) fn snapshot(storage: &dyn Storage, directory: Identity, first_lsn: Lsn) -> Result<Vec<u8>> {
+    let file = Contents::read(storage, directory, first_lsn)?;
+    Ok(file.bytes[file.snapshot].to_vec())
 }
 
 /// The first LSNs of the journal's files in order, and the paths of spares.
@@ -163,6 +184,7 @@ struct Contents {
     path: String,
     header: JournalHeader,
     salt: Salt,
+    snapshot: Range<usize>,
     head_len: usize,
     bytes: Vec<u8>,
 }
@@ -188,7 +210,8 @@ impl Contents {
             return Err(Error::corrupt(path, head_len as u64, "its snapshot is missing"));
         }
         let head_len = bytes.len() - rest.len();
-        Ok(Contents { path, header, salt, head_len, bytes })
+        let snapshot = head_len - snapshot.body.len()..head_len;
+        Ok(Contents { path, header, salt, snapshot, head_len, bytes })
     }
 
     /// Calls `each` with every record from `expected` on, until a bad frame or the record `until`. Returns the offset

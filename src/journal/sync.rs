@@ -1,12 +1,12 @@
 //! Group commit: of all who wait for their records to be durable, one syncs for all whose bytes the sync covers.
 //! A failure reaches every waiter, and there is no second try: after a failed sync nothing is known of the disk.
 
-use std::sync::atomic::Ordering;
-use std::sync::{MutexGuard, PoisonError};
 use std::task::Waker;
 
 use super::{Journal, Lsn};
 use crate::error::{Error, Result};
+use crate::sync::atomic::Ordering;
+use crate::sync::{MutexGuard, PoisonError};
 use crate::wait::Sleeper;
 
 #[derive(Debug, Default)]

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use super::frame::{Frame, FrameError, HEADER_LEN, Salt};
 use crate::id::Id;
+use crate::sync::{Mutex, PoisonError};
 
 /// The stream, the segment's first ordinal and the block's offset in it.
 pub(crate) type Key = (u64, u64, u64);

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use super::segment::read_exact;
 use crate::error::{Error, Result};
 use crate::id::Id;
 use crate::storage::{File, Storage};
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::{Mutex, PoisonError};
 
 /// What the system says where too many files are open, in the process or in all: `EMFILE` and `ENFILE`, on Linux and
 /// macOS alike; `ERROR_TOO_MANY_OPEN_FILES`. They have no [`io::ErrorKind`].
@@ -135,10 +136,33 @@ impl SegmentFiles {
     }
 
     /// Closes the files of a stream that is deleted, whose space is free only then.
-    pub(crate) fn forget(&self, stream: u64) {
+    fn forget(&self, stream: u64) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.files.retain(|key, _| key.0 != stream);
         open.forgotten += 1;
+    }
+
+    /// Removes a stream's segments, and its directory unless it holds something else, for good.
+    pub(crate) fn remove_stream(&self, stream: u64) -> Result<()> {
+        self.forget(stream);
+        let storage = &*self.storage;
+        let dir = stream_dir(stream);
+        let doing = |error| Error::io(format_args!("removing {dir}"), error);
+        let names = match storage.list(&dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            names => names.map_err(doing)?,
+        };
+        let (segments, unknown): (Vec<_>, Vec<_>) =
+            names.into_iter().partition(|name| parse_segment_name(name).is_some());
+        for name in segments {
+            storage.remove(&format!("{dir}/{name}")).map_err(doing)?;
+        }
+        if let Some(name) = unknown.first() {
+            tracing::warn!(name, "an unknown file in {dir}, a deleted stream's directory, is left alone");
+            return storage.sync_dir(&dir).map_err(doing);
+        }
+        storage.remove_dir(&dir).map_err(doing)?;
+        storage.sync_dir(STREAMS).map_err(doing)
     }
 
     /// Leaves of a segment's file the first `len` bytes, for good. In a new file: a backup may share the old one.

@@ -20,6 +20,7 @@ pub(crate) mod header;
 pub(crate) mod index;
 pub(crate) mod segment;
 pub(crate) mod stream_log;
+pub(crate) mod survey;
 pub(crate) mod tail;
 pub(crate) mod writer;
 

@@ -9,7 +9,7 @@
 //! Where the frames end is not read from the file but known: from redb's position, then from what was written since.
 //! So a frame before the end that does not decode is damage, and bytes after it mean nothing.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +22,7 @@ use crate::codec;
 use crate::error::{Error, Result};
 use crate::id::Id;
 use crate::storage::File;
+use crate::sync::{PoisonError, RwLock};
 
 pub(crate) const MAGIC: Magic = *b"SLOGSG01";
 pub(crate) const HEADER_VERSION: u8 = 1;

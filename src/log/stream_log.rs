@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::block::{Block, BlockCache};
+use super::frame::HEADER_LEN;
 use super::segment::{At, Position, Segment};
 use super::tail::Chunk;
 use crate::id::Id;
@@ -19,6 +20,9 @@ pub(crate) struct StreamLog {
     /// On its way to the segments.
     flushing: Option<Arc<Chunk>>,
     tail: Chunk,
+    /// While a journal is replayed whose entries the segments have already: the next one's ordinal, and the bytes of all
+    /// frames before it.
+    behind: Option<(u64, u64)>,
     /// First IDs of the segments that were dropped and whose files are to be removed.
     dropped: Vec<Id>,
 }
@@ -79,7 +83,8 @@ impl Page<'_> {
 }
 
 impl StreamLog {
-    /// The log behind these segments; the next entry will be `next_ordinal`, behind `next_bytes` bytes of frames.
+    /// The log behind these segments; the next entry will be `next_ordinal`, behind `next_bytes` bytes of frames. Segments
+    /// that have it, and more, are to get what they have appended once more, and then [`cut_back`](Self::cut_back).
     pub(crate) fn new(
         stream: u64,
         positions: impl IntoIterator<Item = Position>,
@@ -87,17 +92,46 @@ impl StreamLog {
         next_ordinal: u64,
         next_bytes: u64,
     ) -> StreamLog {
-        StreamLog {
-            first_ordinal,
-            segments: positions.into_iter().map(|position| Segment::new(stream, position)).collect(),
-            flushing: None,
-            tail: Chunk::starting_at(next_ordinal, next_bytes),
-            dropped: Vec::new(),
-        }
+        let segments: VecDeque<_> = positions.into_iter().map(|position| Segment::new(stream, position)).collect();
+        let next = (next_ordinal, next_bytes);
+        let end = segments.back().map(|last| (last.position.next_ordinal, last.bytes_until()));
+        let (tail, behind) = match end.filter(|end| end.0 > next_ordinal) {
+            Some(end) => (end, Some(next)),
+            None => (next, None),
+        };
+        let tail = Chunk::starting_at(tail.0, tail.1);
+        StreamLog { first_ordinal, segments, flushing: None, tail, behind, dropped: Vec::new() }
     }
 
     pub(crate) fn append(&mut self, id: Id, body: &[u8]) {
-        self.tail.push(id, body);
+        let Some((ordinal, bytes)) = &mut self.behind else { return self.tail.push(id, body) };
+        (*ordinal, *bytes) = (*ordinal + 1, *bytes + (HEADER_LEN + body.len()) as u64);
+        if self.behind == Some((self.tail.next_ordinal(), self.tail.bytes_before(self.tail.next_ordinal()))) {
+            self.behind = None;
+        }
+    }
+
+    /// Gives up the entries that the segments have and that were not appended once more; `last_id` is the last one's that
+    /// was. `false` if the segments have others than were appended.
+    pub(crate) fn cut_back(&mut self, last_id: Id) -> bool {
+        let Some((ordinal, bytes)) = self.behind.take() else { return true };
+        if ordinal > self.tail.next_ordinal() {
+            return false;
+        }
+        while self.segments.back().is_some_and(|last| last.position.first_ordinal >= ordinal) {
+            self.segments.pop_back();
+        }
+        if let Some(Segment { position, .. }) = self.segments.back_mut() {
+            let end = position.begin + bytes.saturating_sub(position.base_bytes);
+            if position.hollow || end > position.end {
+                return false;
+            }
+            if end < position.end {
+                *position = Position { end, next_ordinal: ordinal, last_id, sealed: false, ..position.clone() };
+            }
+        }
+        self.tail = Chunk::starting_at(ordinal, bytes);
+        true
     }
 
     /// The first ordinal that is not forgotten.
@@ -111,12 +145,12 @@ impl StreamLog {
     }
 
     pub(crate) fn next_ordinal(&self) -> u64 {
-        self.tail.next_ordinal()
+        self.behind.map_or(self.tail.next_ordinal(), |next| next.0)
     }
 
     /// The bytes of all frames the stream got.
     pub(crate) fn next_bytes(&self) -> u64 {
-        self.tail.bytes_before(self.tail.next_ordinal())
+        self.behind.map_or(self.tail.bytes_before(self.tail.next_ordinal()), |next| next.1)
     }
 
     /// The bytes in memory that a flush would free.

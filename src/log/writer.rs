@@ -3,7 +3,7 @@
 //! What it wrote stays open until somebody must know that it is durable, and is synced then; at once only where too many
 //! files wait already.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use super::files::{STREAMS, SegmentFiles, Unsynced, stream_dir};
 use super::frame::{self, Salt};
@@ -15,6 +15,7 @@ use crate::codec;
 use crate::error::{Error, Result};
 use crate::id::Id;
 use crate::storage::File;
+use crate::sync::PoisonError;
 
 /// Writes are gathered to about this size.
 const WRITE_BYTES: usize = 1 << 20;

@@ -2,13 +2,13 @@
 //!
 //! It is exact, as of the record before the file's first, for streams, retention, last IDs, counters, trim marks, the next
 //! number, segments and their positions, deletions and cursors. Of what is pending it has only the oldest ID of each
-//! group: losing redb costs redeliveries, never streams, groups or entries.
+//! group, and of consumers nothing: losing redb costs redeliveries, never streams, groups or entries.
 
 use serde::{Deserialize, Serialize};
 
 use super::delta::{GroupRow, StreamRow};
 use super::stream_state::StreamState;
-use crate::codec;
+use crate::codec::{self, CodecError};
 use crate::id::Id;
 use crate::journal::Lsn;
 
@@ -25,6 +25,8 @@ pub(crate) struct StreamSnapshot {
     pub(crate) number: u64,
     pub(crate) row: StreamRow,
     pub(crate) groups: Vec<GroupSnapshot>,
+    /// What was deleted from the middle: [`Tombstones::runs`](super::tombstones::Tombstones::runs).
+    pub(crate) tombstones: Vec<(u64, u64)>,
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -43,7 +45,12 @@ impl StreamSnapshot {
             row: GroupRow::of(group),
             oldest_pending: group.pending.first_key_value().map(|(&id, _)| id),
         });
-        StreamSnapshot { number: state.number, row: state.row(lsn), groups: groups.collect() }
+        StreamSnapshot {
+            number: state.number,
+            row: state.row(lsn),
+            groups: groups.collect(),
+            tombstones: state.tombstones.runs(),
+        }
     }
 }
 
@@ -52,6 +59,10 @@ impl Snapshot {
         let mut out = Vec::new();
         codec::encode(SNAPSHOT_VERSION, self, &mut out);
         out
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Snapshot, CodecError> {
+        codec::decode(SNAPSHOT_VERSION, bytes)
     }
 }
 
@@ -66,15 +77,16 @@ mod tests {
         let row =
             GroupRow { name: "billing".to_owned(), cursor: Id::new(1, 2), entries_read: Some(3), next_consumer: 4 };
         let group = GroupSnapshot { number: 1, row, oldest_pending: Some(Id::new(1, 1)) };
-        let stream = StreamSnapshot { number: 7, row: sample(), groups: vec![group] };
+        let stream =
+            StreamSnapshot { number: 7, row: sample(), groups: vec![group], tombstones: vec![(3, 2), (300, 1)] };
         let snapshot = Snapshot { next_stream: 8, streams: vec![stream] };
         let bytes = snapshot.encode();
         let expected = concat!(
             "01080107066f7264657273fd08070605040302010102030405060708090a0b0c0d0efb2c01010f01101100010012011d",
             "1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1415161718191a1b1cfd0068e5cf8b010000010001010762696c6c696e67010201",
-            "0304010101",
+            "0304010101020302fb2c0101",
         );
         assert_eq!(hex(&bytes), expected);
-        assert_eq!(codec::decode::<Snapshot>(SNAPSHOT_VERSION, &bytes).unwrap(), snapshot);
+        assert_eq!(Snapshot::decode(&bytes).unwrap(), snapshot);
     }
 }

@@ -145,6 +145,17 @@ impl StreamState {
         self.tombstones.forget_before(ordinal);
     }
 
+    /// Has the next checkpoint write everything, for a redb that has nothing of the stream yet.
+    pub(crate) fn mark_all(&mut self) {
+        self.dirty = true;
+        self.tombstones.mark_all();
+        for group in self.groups.values_mut() {
+            group.dirty.row = true;
+            group.dirty.consumers.extend(group.consumers.keys());
+            group.dirty.pending.extend(group.pending.keys());
+        }
+    }
+
     /// The last ID up to which every group was delivered and has acknowledged every entry; `None` with no group.
     pub(crate) fn acknowledged_to(&self) -> Option<Id> {
         self.groups.values().map(Group::done_to).min()

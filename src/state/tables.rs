@@ -13,22 +13,27 @@
 //! (a consumer of no group) is damage.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::delta::{ConsumerRow, GroupRow, PendingRow, StreamDelta, StreamRow};
 use super::stream_state::StreamState;
 use crate::codec;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::id::Id;
 use crate::journal::Lsn;
 use crate::log::segment::Position;
-use crate::storage::{RedbFile, Storage};
+use crate::storage::{File, RedbFile, RedbScratch, Storage};
 
 pub(crate) const PATH: &str = "state.redb";
 const NEW_PATH: &str = "state.redb.new";
+/// A damaged file that another was made in place of.
+const ASIDE_PATH: &str = "state.redb.damaged";
 
 /// What redb keeps in memory. A checkpoint touches each page once; the state itself is resident.
 const CACHE_BYTES: usize = 4 << 20;
@@ -74,15 +79,31 @@ pub(crate) struct Loaded {
     pub(crate) covered: Lsn,
 }
 
+/// The file, open to be written.
 #[derive(Debug)]
 pub(crate) struct Tables {
     database: Database,
+    /// Whether a write or sync of the file has failed.
+    failed: Arc<AtomicBool>,
+}
+
+/// What a new file begins with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Base {
+    /// What the file has that it takes the place of.
+    Copy,
+    /// Nothing: the commit has everything.
+    Nothing,
 }
 
 fn failed(doing: &str, error: impl Into<redb::Error>) -> Error {
     match error.into() {
+        // It ends before something that it names, or does not begin as such a file does.
+        redb::Error::Io(error) if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData) => {
+            damaged(error)
+        }
         redb::Error::Io(error) => Error::io(format_args!("{doing} {PATH}"), error),
-        error => Error::new(ErrorKind::Corrupt, format!("{doing} {PATH}: {error}")).with_source(error),
+        error => Error::corrupt(PATH, 0, format_args!("{doing} it: {error}")).with_source(error),
     }
 }
 
@@ -90,56 +111,131 @@ fn damaged(what: impl std::fmt::Display) -> Error {
     Error::corrupt(PATH, 0, what)
 }
 
+/// Calls redb, which may panic where its pages are damaged.
+fn guarded<T>(doing: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let panicked = |_| Err(damaged(format_args!("redb panicked while {doing} it")));
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(panicked)
+}
+
 impl Tables {
     /// Whether there is a file to open.
     pub(crate) fn exist(storage: &dyn Storage) -> Result<bool> {
         match storage.open(PATH) {
             Ok(_) => Ok(true),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(Error::io(format_args!("opening {PATH}"), error)),
         }
     }
 
-    /// Creates the file of a broker with nothing in it. Under another name first: redb's creation is not crash-safe.
+    /// Creates the file of a broker with nothing in it.
     pub(crate) fn create(storage: &dyn Storage) -> Result<()> {
-        let doing = |error| Error::io(format_args!("creating {PATH}"), error);
-        let file = storage.create(NEW_PATH).map_err(doing)?;
-        {
-            let tables = Tables::open_file(Arc::clone(&file))?;
-            let meta = Meta { floor: 0, covered: 0, catalog: 0, next_stream: 1, journal: false };
-            tables.commit(&Commit { meta, deltas: Vec::new(), deleted_streams: Vec::new() })?;
-        }
-        file.sync().map_err(doing)?;
-        storage.rename(NEW_PATH, PATH).map_err(doing)?;
-        storage.sync_dir("").map_err(doing)
+        let meta = Meta { floor: 0, covered: 0, catalog: 0, next_stream: 1, journal: false };
+        let commit = Commit { meta, deltas: Vec::new(), deleted_streams: Vec::new() };
+        Tables::replace(storage, Base::Nothing, &commit)?.close()
     }
 
+    /// Opens the file to be written in place: for one that was closed, since whose last sync nothing has failed.
     pub(crate) fn open(storage: &dyn Storage) -> Result<Tables> {
-        let file = storage.open(PATH).map_err(|error| Error::io(format_args!("opening {PATH}"), error))?;
-        Tables::open_file(file)
+        Tables::open_file(open(storage)?)
     }
 
-    fn open_file(file: Arc<dyn crate::storage::File>) -> Result<Tables> {
-        let backend = RedbFile::new(file);
-        let database = redb::Builder::new()
-            .set_cache_size(CACHE_BYTES)
-            .create_with_backend(backend)
-            .map_err(|error| failed("opening", error))?;
-        Ok(Tables { database })
+    /// Makes a new file beside the old one, of `base` and `commit`, and gives it the old one's name. What redb left behind
+    /// after a crash or a failure is never written again: reopened in place it can become unopenable.
+    pub(crate) fn replace(storage: &dyn Storage, base: Base, commit: &Commit) -> Result<Tables> {
+        let doing = |error| Error::io(format_args!("writing a new {PATH}"), error);
+        // After a sync of the directory that failed, no later one makes a name durable that was there before.
+        match storage.remove(NEW_PATH) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(doing(error)),
+            _ => {}
+        }
+        let make = || {
+            let file = storage.create(NEW_PATH).map_err(doing)?;
+            if let Base::Copy = base {
+                copy(&*open(storage)?, &*file).map_err(doing)?;
+            }
+            let tables = Tables::open_file(Arc::clone(&file))?;
+            tables.commit(commit)?;
+            file.sync().map_err(doing)?;
+            storage.rename(NEW_PATH, PATH).map_err(doing)?;
+            storage.sync_dir("").map_err(doing)?;
+            Ok(tables)
+        };
+        make().inspect_err(|_| {
+            // Half made it would only take up room; what cannot be removed is at the next attempt.
+            let _ = storage.remove(NEW_PATH);
+        })
+    }
+
+    /// Renames a damaged file, for whoever wants to look at it; nothing if there is none.
+    pub(crate) fn set_aside(storage: &dyn Storage) -> Result<()> {
+        match storage.rename(PATH, ASIDE_PATH) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Error::io(format_args!("setting {PATH} aside"), error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Where each stream's segments are.
+    pub(crate) fn segments(&self) -> Result<Vec<(u64, Vec<Position>)>> {
+        let read = || -> Result<RowsOf<u64>, redb::Error> {
+            let streams = self.database.begin_read()?.open_table(STREAMS)?;
+            let rows = streams.iter()?.map(|row| row.map(|(key, value)| (key.value(), value.value().to_vec())));
+            Ok(rows.collect::<Result<_, _>>()?)
+        };
+        let rows = guarded("reading", || read().map_err(|error| failed("reading", error)))?;
+        rows.into_iter().map(|(number, bytes)| Ok((number, unseal::<StreamRow>(&bytes)?.segments))).collect()
+    }
+
+    fn open_file(file: Arc<dyn File>) -> Result<Tables> {
+        let (backend, failed) = RedbFile::new(file);
+        Ok(Tables { database: database(backend)?, failed })
+    }
+
+    /// Closes the file.
+    ///
+    /// # Errors
+    ///
+    /// If anything of it could not be written: the file is then not to be opened in place.
+    pub(crate) fn close(self) -> Result<()> {
+        let Tables { database, failed } = self;
+        guarded("closing", || {
+            drop(database);
+            Ok(())
+        })?;
+        if failed.load(Ordering::Relaxed) {
+            let error = io::Error::other("a write or sync failed");
+            return Err(Error::io(format_args!("closing {PATH}"), error));
+        }
+        Ok(())
     }
 
     /// Writes a checkpoint; when this returns it is durable.
     pub(crate) fn commit(&self, commit: &Commit) -> Result<()> {
-        let mut transaction = self.database.begin_write().map_err(|error| failed("writing", error))?;
-        // Opening after a crash then reads the allocator's state instead of scanning the whole file.
-        transaction.set_quick_repair(true);
-        write(&transaction, commit).map_err(|error| failed("writing", error))?;
-        transaction.commit().map_err(|error| failed("writing", error))
+        guarded("writing", || {
+            let mut transaction = self.database.begin_write().map_err(|error| failed("writing", error))?;
+            // Opening after a crash then reads the allocator's state instead of scanning the whole file.
+            transaction.set_quick_repair(true);
+            write(&transaction, commit).map_err(|error| failed("writing", error))?;
+            transaction.commit().map_err(|error| failed("writing", error))
+        })
     }
 
-    /// Reads everything.
-    pub(crate) fn load(&self) -> Result<(Meta, BTreeMap<u64, Loaded>)> {
-        let (meta, rows) = self.read().map_err(|error| failed("reading", error))?;
+    /// Reads everything, and changes nothing of the file. All of it is verified first, for redb's reads verify nothing.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupt` if the file is missing or damaged; what the system says.
+    pub(crate) fn read(storage: &dyn Storage) -> Result<(Meta, BTreeMap<u64, Loaded>)> {
+        let file = open(storage)?;
+        let (meta, rows) = guarded("reading", || {
+            let scratch = RedbScratch::new(file).map_err(|error| Error::io(format_args!("reading {PATH}"), error))?;
+            let mut database = database(scratch)?;
+            if !database.check_integrity().map_err(|error| failed("verifying", error))? {
+                return Err(damaged("its pages do not have the checksums they were written with"));
+            }
+            Rows::read(&database).map_err(|error| failed("reading", error))
+        })?;
         let meta = unseal(&meta.ok_or_else(|| damaged("it says nothing of the broker"))?)?;
         let mut streams = BTreeMap::new();
         for (number, bytes) in rows.streams {
@@ -165,20 +261,56 @@ impl Tables {
         }
         Ok((meta, streams))
     }
+}
 
-    /// Where each stream's segments are.
-    pub(crate) fn segments(&self) -> Result<Vec<(u64, Vec<Position>)>> {
-        let read = || -> Result<RowsOf<u64>, redb::Error> {
-            let streams = self.database.begin_read()?.open_table(STREAMS)?;
-            let rows = streams.iter()?.map(|row| row.map(|(key, value)| (key.value(), value.value().to_vec())));
-            Ok(rows.collect::<Result<_, _>>()?)
-        };
-        let rows = read().map_err(|error| failed("reading", error))?;
-        rows.into_iter().map(|(number, bytes)| Ok((number, unseal::<StreamRow>(&bytes)?.segments))).collect()
+fn open(storage: &dyn Storage) -> Result<Arc<dyn File>> {
+    storage.open(PATH).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => damaged("it is missing").with_source(error),
+        _ => Error::io(format_args!("opening {PATH}"), error),
+    })
+}
+
+fn database(backend: impl StorageBackend) -> Result<Database> {
+    guarded("opening", || {
+        let mut builder = redb::Builder::new();
+        builder.set_cache_size(CACHE_BYTES).create_with_backend(backend).map_err(|error| failed("opening", error))
+    })
+}
+
+fn copy(from: &dyn File, to: &dyn File) -> io::Result<()> {
+    const STEP: usize = 1 << 20;
+    let mut offset = 0;
+    let mut buffer = vec![0; STEP];
+    loop {
+        match from.read_at(&mut buffer, offset)? {
+            0 => return Ok(()),
+            read => {
+                to.write_at(&buffer[..read], offset)?;
+                offset += read as u64;
+            }
+        }
     }
+}
 
-    fn read(&self) -> Result<(Option<Vec<u8>>, Rows), redb::Error> {
-        let transaction = self.database.begin_read()?;
+fn stream(streams: &mut BTreeMap<u64, Loaded>, number: u64) -> Result<&mut StreamState> {
+    let loaded = streams.get_mut(&number);
+    loaded.map(|loaded| &mut loaded.state).ok_or_else(|| damaged(format_args!("it has rows of no stream, {number}")))
+}
+
+type RowsOf<K> = Vec<(K, Vec<u8>)>;
+
+#[derive(Default)]
+struct Rows {
+    streams: RowsOf<u64>,
+    tombstones: RowsOf<(u64, u64)>,
+    groups: RowsOf<(u64, u32)>,
+    consumers: RowsOf<(u64, u32, u32)>,
+    pending: RowsOf<(u64, u32, u64, u64)>,
+}
+
+impl Rows {
+    fn read(database: &Database) -> Result<(Option<Vec<u8>>, Rows), redb::Error> {
+        let transaction = database.begin_read()?;
         let meta = transaction.open_table(META)?.get(META_KEY)?.map(|value| value.value().to_vec());
         let mut rows = Rows::default();
         for row in transaction.open_table(STREAMS)?.iter()? {
@@ -203,22 +335,6 @@ impl Tables {
         }
         Ok((meta, rows))
     }
-}
-
-fn stream(streams: &mut BTreeMap<u64, Loaded>, number: u64) -> Result<&mut StreamState> {
-    let loaded = streams.get_mut(&number);
-    loaded.map(|loaded| &mut loaded.state).ok_or_else(|| damaged(format_args!("it has rows of no stream, {number}")))
-}
-
-type RowsOf<K> = Vec<(K, Vec<u8>)>;
-
-#[derive(Default)]
-struct Rows {
-    streams: RowsOf<u64>,
-    tombstones: RowsOf<(u64, u64)>,
-    groups: RowsOf<(u64, u32)>,
-    consumers: RowsOf<(u64, u32, u32)>,
-    pending: RowsOf<(u64, u32, u64, u64)>,
 }
 
 fn seal<T: Serialize>(row: &T) -> Vec<u8> {

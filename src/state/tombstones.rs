@@ -104,6 +104,47 @@ impl Tombstones {
         at
     }
 
+    /// Has the next [`take_dirty`](Self::take_dirty) return every group.
+    pub(crate) fn mark_all(&mut self) {
+        self.dirty.extend(self.groups.keys());
+    }
+
+    /// What is deleted, as runs: how many ordinals after the end of the run before it each begins, and its length.
+    pub(crate) fn runs(&self) -> Vec<(u64, u64)> {
+        let mut runs = Vec::new();
+        let (mut end, mut open) = (0, None);
+        for (&group, bits) in &self.groups {
+            let set = (0..GROUP).filter(|bit| bits[(bit / 64) as usize] & (1 << (bit % 64)) != 0);
+            for ordinal in set.map(|bit| group * GROUP + bit) {
+                match &mut open {
+                    Some((first, len)) if *first + *len == ordinal => *len += 1,
+                    open => {
+                        if let Some((first, len)) = open.replace((ordinal, 1)) {
+                            runs.push((first - end, len));
+                            end = first + len;
+                        }
+                    }
+                }
+            }
+        }
+        runs.extend(open.map(|(first, len)| (first - end, len)));
+        runs
+    }
+
+    /// Loads what [`runs`](Self::runs) said of ordinals before `next`; `false` if they do not fit in there.
+    pub(crate) fn load_runs(&mut self, runs: &[(u64, u64)], next: u64) -> bool {
+        let mut end = 0_u64;
+        for &(gap, len) in runs {
+            let Some(first) = end.checked_add(gap) else { return false };
+            match first.checked_add(len) {
+                Some(after) if after <= next => end = after,
+                _ => return false,
+            }
+            (first..end).for_each(|ordinal| self.insert(ordinal));
+        }
+        true
+    }
+
     pub(crate) fn load(&mut self, group: u64, bits: Bits) {
         self.groups.insert(group, Box::new(bits));
     }
@@ -161,6 +202,14 @@ mod tests {
             }
             prop_assert_eq!(tombstones.skip_live(from, live), expected);
             prop_assert_eq!(tombstones.is_empty(), dead.is_empty());
+            let runs = tombstones.runs();
+            prop_assert_eq!(runs.iter().map(|run| run.1).sum::<u64>(), dead.len() as u64);
+            let next = dead.last().map_or(0, |last| last + 1);
+            let mut loaded = Tombstones::default();
+            prop_assert!(loaded.load_runs(&runs, next));
+            prop_assert!((0..8000).all(|ordinal| loaded.contains(ordinal) == dead.contains(&ordinal)));
+            prop_assert!(runs.is_empty() || !Tombstones::default().load_runs(&runs, next - 1));
+            prop_assert!(!Tombstones::default().load_runs(&[(1, u64::MAX)], u64::MAX));
         }
     }
 }

@@ -19,7 +19,7 @@ use std::{fmt, io, path::Path, sync::Arc};
 
 pub(crate) use disk::Disk;
 pub(crate) use memory::Memory;
-pub(crate) use redb_backend::RedbFile;
+pub(crate) use redb_backend::{RedbFile, RedbScratch};
 
 /// A directory tree that holds files.
 pub trait Storage: fmt::Debug + Send + Sync + 'static {

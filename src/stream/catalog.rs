@@ -1,8 +1,7 @@
 //! Which streams there are: found, created and deleted by name.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::Arc;
 use std::task::Waker;
 
 use super::NO_BODIES;
@@ -14,6 +13,8 @@ use crate::log::stream_log::Blocks;
 use crate::options::{Durability, NAME_BYTES_MAX};
 use crate::state::StreamState;
 use crate::state::change::{Added, Bodies, Change, encode_change};
+use crate::sync::atomic::Ordering;
+use crate::sync::{PoisonError, RwLockReadGuard, RwLockWriteGuard};
 
 /// Which streams there are.
 #[derive(Debug)]

@@ -1,8 +1,7 @@
 //! One stream as its handles share it: its state behind a lock, and what of it may be seen.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::Waker;
 
 use super::waiting::Waiting;
@@ -13,6 +12,8 @@ use crate::log::header::Identity;
 use crate::log::writer::Owner;
 use crate::state::StreamState;
 use crate::state::change::Front;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Mutex, MutexGuard, PoisonError};
 
 /// One stream, shared by its handles.
 #[derive(Debug)]

@@ -1,8 +1,7 @@
 //! Consumers: reading new entries, one's own pending ones, and the fetch that a worker wants (`XREADGROUP`).
 
 use std::fmt;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::catalog::check_name;
@@ -15,6 +14,8 @@ use crate::error::{Error, Result};
 use crate::id::Id;
 use crate::options::Durability;
 use crate::state::Change;
+use crate::sync::atomic::Ordering;
+use crate::sync::{Mutex, MutexGuard, PoisonError};
 
 /// How many pending entries of others a fetch looks at, for each it was asked for, before it goes on to new ones.
 const CLAIM_LOOKS: usize = 10;
@@ -302,7 +303,7 @@ impl Fetch {
 }
 
 impl Consumer {
-    fn progress(&self) -> std::sync::MutexGuard<'_, Progress> {
+    fn progress(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -6,13 +6,13 @@
 //!
 //! Locks are taken in this order: gate, catalog, a stream's writer, a stream, the journal.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
 use super::catalog::Catalog;
 use super::cell::{Inner, StreamCell, Unpublished};
+use super::kept::Kept;
 use super::work::Work;
 use crate::clock::{Clock, millis};
 use crate::error::{Error, Result};
@@ -28,6 +28,8 @@ use crate::state::Tables;
 use crate::state::change::{Added, Bodies, Change, encode_added, encode_change};
 use crate::state::snapshot::{Snapshot, StreamSnapshot};
 use crate::storage::Storage;
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 #[derive(Debug)]
 pub(crate) struct Core {
@@ -52,8 +54,8 @@ pub(crate) struct Core {
     sync_interval_ms: AtomicU64,
     /// For the thread that syncs: a checkpoint under way must not stretch the interval.
     pub(crate) sync_work: Work,
-    /// Also the turn to write a checkpoint. `None` once the broker is closed: redb writes to its file when it is dropped.
-    pub(crate) tables: Mutex<Option<Tables>>,
+    /// Also the turn to write a checkpoint.
+    pub(crate) tables: Mutex<Kept>,
     /// What the journal had appended when the last checkpoint began, and when the last one that is done did.
     pub(crate) checkpoint_begun: AtomicU64,
     pub(crate) checkpoint_done: AtomicU64,
@@ -145,7 +147,7 @@ impl Core {
             work: Work::default(),
             sync_interval_ms: AtomicU64::new(u64::MAX),
             sync_work: Work::default(),
-            tables: Mutex::new(Some(tables)),
+            tables: Mutex::new(Kept::Open(tables)),
             checkpoint_begun: AtomicU64::new(0),
             checkpoint_done: AtomicU64::new(0),
             over_limit: Mutex::default(),
@@ -187,7 +189,18 @@ impl Core {
         for cell in self.cells() {
             drop(cell.lock_writer());
         }
-        drop(self.tables.lock().unwrap_or_else(PoisonError::into_inner).take());
+        if let Err(error) = self.close_tables() {
+            tracing::warn!(%error, "redb is written anew at the next opening");
+        }
+    }
+
+    /// Closes redb: nothing is written to it any more.
+    ///
+    /// # Errors
+    ///
+    /// If not all of it could be written.
+    pub(crate) fn close_tables(&self) -> Result<()> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner).close()
     }
 
     /// Wakes all who wait, to find out why.

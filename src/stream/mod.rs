@@ -14,6 +14,7 @@ mod consumer;
 pub(crate) mod core;
 mod group;
 mod info;
+pub(crate) mod kept;
 mod message;
 mod pending;
 mod range;

@@ -1,8 +1,9 @@
 //! What the background is asked to do. Asking is cheap, and asking again for what is asked already is cheaper.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
+
+use crate::sync::atomic::{AtomicU32, Ordering};
+use crate::sync::{Condvar, Mutex, PoisonError};
 
 #[derive(Debug, Default)]
 pub(crate) struct Work {

@@ -143,6 +143,19 @@ fn a_backup_takes_nobodys_place() {
 }
 
 #[test]
+fn a_backup_that_lost_its_redb_is_rebuilt_as_any_directory_is() {
+    let (_directory, broker, target) = with_backup();
+    let stream = broker.stream("orders").unwrap();
+    add(&stream, 400, 100);
+    let later = target.with_file_name("later");
+    broker.backup_to(&later).unwrap();
+    for (path, count) in [(target, 400), (later, 500)] {
+        fs::remove_file(path.join("state.redb")).unwrap();
+        assert_eq!(numbers(&small(&path).stream("orders").unwrap()), (0..count).collect::<Vec<_>>());
+    }
+}
+
+#[test]
 fn damage_in_a_backups_journal_is_not_taken_for_its_end() {
     let (_directory, _broker, target) = with_backup();
     let (path, mut bytes) = files(&target.join("journal")).pop().unwrap();

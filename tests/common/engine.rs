@@ -26,7 +26,7 @@ type Summary = (u64, Option<(Id, Id)>, Vec<(String, u64)>);
 /// All that can be seen of a broker.
 pub(crate) type View = BTreeMap<String, StreamView>;
 
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct StreamView {
     pub(crate) length: u64,
     pub(crate) first_id: Option<Id>,
@@ -39,7 +39,7 @@ pub(crate) struct StreamView {
     pub(crate) groups: BTreeMap<String, GroupView>,
 }
 
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct GroupView {
     pub(crate) cursor: Id,
     pub(crate) entries_read: Option<u64>,

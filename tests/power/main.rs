@@ -20,6 +20,8 @@ use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use disk::{Cut, Disk};
 use ledger::Ledger;
@@ -109,6 +111,10 @@ fn work_and_cut(disk: &Disk, path: &Path, level: &str, run: u64, random: &mut Ra
         move |line| assert!(!line.starts_with('!') || cutting.load(Ordering::SeqCst), "the child failed: {line}")
     });
     let mut seen = wait_for_the_moment(&lines, random);
+    if random.below(4) == 0 {
+        // Time for backups.
+        thread::sleep(Duration::from_millis(random.below(600)));
+    }
     cutting.store(true, Ordering::SeqCst);
     let cut = disk.cut(if random.below(3) == 0 { Cut::LogFlushed } else { Cut::AtOnce });
     // The disk can be unmounted only once nobody has it open, whatever went wrong.

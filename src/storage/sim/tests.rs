@@ -348,7 +348,7 @@ fn redb_keeps_its_commits_on_this_disk_through_every_crash() {
     const NUMBERS: TableDefinition<u64, u64> = TableDefinition::new("numbers");
     let open = |disk: &SimDisk| {
         let file = disk.storage().open("state.redb")?;
-        let opened = Database::builder().set_cache_size(1 << 20).create_with_backend(RedbFile::new(file));
+        let opened = Database::builder().set_cache_size(1 << 20).create_with_backend(RedbFile::new(file).0);
         opened.map_err(std::io::Error::other)
     };
     let started = Instant::now();
