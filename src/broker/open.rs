@@ -47,6 +47,8 @@ pub(super) fn open(
     let Found { replay, recovery, redb } = find(&*storage, directory)?;
     let meta = replay.meta;
     let last_lsn = recovery.last_lsn.max(meta.covered);
+    // With records in it the first file's name was durable; without, the new one's will be.
+    let journal_begun = meta.journal || last_lsn > meta.floor;
     let (with_segments, catalog) = replay.into_catalog(directory);
     let files = SegmentFiles::new(Arc::clone(&storage), options.open_files_max);
     let tables = match redb {
@@ -56,7 +58,7 @@ pub(super) fn open(
             // Made anew when they are written to: after a sync that failed, no later one makes their names durable.
             remove_streams(&files, |number| !with_segments.contains(&number))?;
             let base = if redb == Redb::Lost { Base::Nothing } else { Base::Copy };
-            settle(base, &files, &catalog, &options, clock.now_ms(), last_lsn)?
+            settle(base, &files, &catalog, &options, clock.now_ms(), last_lsn, journal_begun)?
         }
     };
     let catalog = Catalog { deleted: Vec::new(), ..catalog };
@@ -76,7 +78,7 @@ pub(super) fn open(
         last_lsn + 1,
         &snapshot,
     )?;
-    if redb == Redb::New {
+    if !journal_begun {
         let meta = Meta { journal: true, ..meta };
         tables.commit(&Commit { meta, deltas: Vec::new(), deleted_streams: Vec::new() })?;
     }
@@ -171,14 +173,15 @@ fn settle(
     options: &Options,
     now_ms: u64,
     last_lsn: Lsn,
+    journal: bool,
 ) -> Result<Tables> {
     let roll = Roll { bytes: options.segment_bytes, age_ms: millis(options.segment_age) };
     let mut deltas = Vec::new();
     for cell in catalog.streams.values() {
         deltas.extend(checkpoint::take(files, cell, roll, now_ms, || last_lsn)?);
     }
-    let meta =
-        Meta { floor: last_lsn, covered: last_lsn, catalog: last_lsn, next_stream: catalog.next_stream, journal: true };
+    let next_stream = catalog.next_stream;
+    let meta = Meta { floor: last_lsn, covered: last_lsn, catalog: last_lsn, next_stream, journal };
     let deleted_streams = catalog.deleted.iter().map(|cell| cell.number).collect();
     let commit = Commit { meta, deltas, deleted_streams };
     let tables = Tables::replace(files.storage(), base, &commit)?;
@@ -202,8 +205,10 @@ fn remove_streams(files: &SegmentFiles, unwanted: impl Fn(u64) -> bool) -> Resul
     Ok(())
 }
 
-/// Removes the files that redb has durably given up, and those it never heard of: of streams and of segments.
+/// Removes the files that redb has durably given up, and those it never heard of: of streams and of segments, and a redb
+/// half made.
 fn sweep(files: &SegmentFiles, catalog: &Catalog) -> Result<()> {
+    Tables::remove_new(files.storage())?;
     let numbers: BTreeSet<u64> = catalog.streams.values().map(|cell| cell.number).collect();
     remove_streams(files, |number| !numbers.contains(&number))?;
     for cell in catalog.streams.values() {

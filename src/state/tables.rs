@@ -144,10 +144,7 @@ impl Tables {
     pub(crate) fn replace(storage: &dyn Storage, base: Base, commit: &Commit) -> Result<Tables> {
         let doing = |error| Error::io(format_args!("writing a new {PATH}"), error);
         // After a sync of the directory that failed, no later one makes a name durable that was there before.
-        match storage.remove(NEW_PATH) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(doing(error)),
-            _ => {}
-        }
+        Tables::remove_new(storage)?;
         let make = || {
             let file = storage.create(NEW_PATH).map_err(doing)?;
             if let Base::Copy = base {
@@ -164,6 +161,16 @@ impl Tables {
             // Half made it would only take up room; what cannot be removed is at the next attempt.
             let _ = storage.remove(NEW_PATH);
         })
+    }
+
+    /// Removes a file that was being made when the process stopped.
+    pub(crate) fn remove_new(storage: &dyn Storage) -> Result<()> {
+        match storage.remove(NEW_PATH) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Error::io(format_args!("removing {NEW_PATH}"), error))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Renames a damaged file, for whoever wants to look at it; nothing if there is none.
