@@ -196,8 +196,10 @@ impl Target {
         let partial = parent.join(partial);
         match fs::create_dir(&partial) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                let text =
-                    format!("{} is there: a backup is being made, or was cut short; then remove it", partial.display());
+                let text = format!(
+                    "{} is there: another backup to this name is being made, or one was cut short and may be removed",
+                    partial.display()
+                );
                 Err(Error::new(ErrorKind::InvalidArgument, text))
             }
             made => made.map_err(doing).map(|()| Target { target, partial, published: false }),
