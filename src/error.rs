@@ -70,6 +70,13 @@ pub struct Place {
     pub offset: u64,
 }
 
+/// Whether too many files are open, in the process or in all: `EMFILE` and `ENFILE`, on Linux and macOS alike;
+/// `ERROR_TOO_MANY_OPEN_FILES`. They have no [`io::ErrorKind`].
+pub(crate) fn too_many_open(error: &io::Error) -> bool {
+    let codes: &[i32] = if cfg!(windows) { &[4] } else { &[24, 23] };
+    error.raw_os_error().is_some_and(|code| codes.contains(&code))
+}
+
 impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
         Error(Box::new(Inner { kind, message: message.into(), place: None, source: None }))
@@ -82,6 +89,17 @@ impl Error {
             _ => ErrorKind::Io,
         };
         Error::new(kind, format!("{doing}: {source}")).with_source(source)
+    }
+
+    /// A sync that failed. Not even for want of space can it be tried again: nothing is known of what is durable.
+    pub(crate) fn sync(doing: impl fmt::Display, source: io::Error) -> Error {
+        Error::new(ErrorKind::Io, format!("{doing}: {source}")).with_source(source)
+    }
+
+    /// Whether something was missing (space, files to be opened) that may be there later, and nothing else is wrong.
+    pub(crate) fn is_for_want_of_room(&self) -> bool {
+        let source = self.0.source.as_deref().and_then(|source| source.downcast_ref());
+        self.kind() == ErrorKind::StorageFull || source.is_some_and(too_many_open)
     }
 
     pub(crate) fn corrupt(file: impl Into<String>, offset: u64, what: impl fmt::Display) -> Error {

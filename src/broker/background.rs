@@ -33,21 +33,26 @@ impl Core {
         self.sync_work.want(Work::STOP);
     }
 
-    /// Does what is wanted.
-    fn work(&self, wanted: u32) -> Result<()> {
-        if wanted & Work::SPARE != 0 {
-            self.journal.prepare_spare()?;
+    /// Does what is wanted: each thing, whatever became of the others. Returns what could not be done, and why.
+    fn work(&self, wanted: u32) -> std::result::Result<(), (u32, Error)> {
+        let spares = || {
+            while self.journal.prepare_spare()? {}
+            Ok(())
+        };
+        let works: [(u32, &dyn Fn() -> Result<()>); 4] = [
+            (Work::SPARE, &spares),
+            (Work::FLUSH, &|| if self.is_short_of_room() { self.make_room() } else { self.flush_step() }),
+            (Work::TRIM, &|| self.apply_retention()),
+            (Work::CHECKPOINT, &|| self.checkpoint()),
+        ];
+        let mut done = Ok(());
+        for (kind, work) in works.into_iter().filter(|(kind, _)| wanted & kind != 0) {
+            if let Err(error) = work() {
+                let failed = done.as_ref().map_or_else(|(failed, _): &(u32, Error)| *failed, |()| 0);
+                done = Err((failed | kind, error));
+            }
         }
-        if wanted & Work::FLUSH != 0 {
-            self.flush_step()?;
-        }
-        if wanted & Work::TRIM != 0 {
-            self.apply_retention()?;
-        }
-        if wanted & Work::CHECKPOINT != 0 {
-            self.checkpoint()?;
-        }
-        Ok(())
+        done
     }
 }
 
@@ -84,12 +89,15 @@ fn keep(core: &Core) {
         }
         match core.work(wanted) {
             Ok(()) => failed = false,
-            // Once, not every second; whoever writes is told each time.
-            Err(error) if !failed => {
-                failed = true;
-                tracing::error!(%error, "background work failed");
+            Err((not_done, error)) => {
+                // Once, not every second; whoever writes is told each time.
+                if !std::mem::replace(&mut failed, true) {
+                    tracing::error!(%error, "background work failed");
+                }
+                if core.journal.check().is_ok() {
+                    core.work.want(not_done);
+                }
             }
-            Err(_) => {}
         }
         if failed {
             thread::sleep(Duration::from_millis(100));

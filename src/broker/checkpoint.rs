@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::journal::Lsn;
 use crate::log::SegmentFiles;
+use crate::log::stream_log::Flush;
 use crate::log::writer::Roll;
 use crate::state::delta::StreamDelta;
 use crate::state::tables::{Commit, Meta};
@@ -28,6 +29,19 @@ pub(super) fn take(
     covered: impl FnOnce() -> Lsn,
 ) -> Result<Option<StreamDelta>> {
     let mut writer = cell.lock_writer();
+    let mut write = |(chunk, from, last): Flush| {
+        let written = writer.write(files, last.as_ref(), &chunk, from, roll, now_ms);
+        written.map_err(|error| error.in_stream(&cell.name))
+    };
+    // What an earlier flush could not write: the delta must come with the whole tail.
+    let waiting = {
+        let mut inner = cell.lock();
+        if inner.state.log.is_flushing() && !inner.deleted { inner.state.log.begin_flush() } else { None }
+    };
+    if let Some(begun) = waiting {
+        let written = write(begun)?;
+        cell.lock().state.log.end_flush(written);
+    }
     let (delta, begun) = {
         let mut inner = cell.lock();
         if inner.deleted {
@@ -36,12 +50,17 @@ pub(super) fn take(
         (inner.state.take_delta(covered()), inner.state.log.begin_flush())
     };
     let Some(mut delta) = delta else { return Ok(None) };
-    if let Some((chunk, from, last)) = begun {
-        let written = writer
-            .write(files, last.as_ref(), &chunk, from, roll, now_ms)
-            .map_err(|error| error.in_stream(&cell.name))?;
-        delta.add_segments(&written);
-        cell.lock().state.log.end_flush(written);
+    if let Some(begun) = begun {
+        match write(begun) {
+            Ok(written) => {
+                delta.add_segments(&written);
+                cell.lock().state.log.end_flush(written);
+            }
+            Err(error) => {
+                cell.lock().state.put_back(delta);
+                return Err(error);
+            }
+        }
     }
     writer.sync(files)?;
     Ok(Some(delta))
@@ -62,14 +81,41 @@ impl Core {
     /// Writes a checkpoint; the caller has the turn.
     pub(super) fn checkpoint_in_turn(&self, kept: &mut Kept) -> Result<()> {
         let in_doubt = matches!(kept, Kept::InDoubt(_));
-        let written = self.write_checkpoint(kept);
-        match written {
-            Err(error) if !in_doubt && matches!(kept, Kept::InDoubt(_)) => {
-                tracing::warn!(%error, "redb failed, and is written anew");
-                self.write_checkpoint(kept)
-            }
-            written => written,
+        let mut written = self.write_checkpoint(kept);
+        if let Err(error) = &written
+            && !in_doubt
+            && matches!(kept, Kept::InDoubt(_))
+        {
+            tracing::warn!(%error, "redb failed, and is written anew");
+            written = self.write_checkpoint(kept);
         }
+        if written.as_ref().is_err_and(Error::is_for_want_of_room) && self.free_what_is_trimmed(kept)? {
+            written = self.write_checkpoint(kept);
+        }
+        written
+    }
+
+    /// Removes the files of trimmed segments and deleted streams before redb has given them up, where that could not be
+    /// written for want of room; returns whether there were any. Once the records that gave them up are durable no opening
+    /// looks for them, whatever redb names.
+    fn free_what_is_trimmed(&self, kept: &mut Kept) -> Result<bool> {
+        let mut given_up = match kept {
+            Kept::InDoubt(owed) => std::mem::take(owed),
+            _ => GivenUp::default(),
+        };
+        for cell in self.cells() {
+            // Nobody is writing to them.
+            let _writer = cell.lock_writer();
+            given_up.add_segments(cell.number, cell.lock().state.log.take_dropped());
+        }
+        // redb still has their rows: they stay in the catalog for the next commit.
+        given_up.streams.extend(self.catalog().deleted.iter().map(Arc::clone));
+        if given_up.is_empty() {
+            return Ok(false);
+        }
+        self.sync()?;
+        given_up.unlink(&self.files).map_err(|error| self.journal.fail(error))?;
+        Ok(true)
     }
 
     fn write_checkpoint(&self, kept: &mut Kept) -> Result<()> {
@@ -81,7 +127,7 @@ impl Core {
         self.journal.check()?;
         let appended = self.journal.appended_bytes();
         self.checkpoint_begun.store(appended, Ordering::Relaxed);
-        let (commit, deleted) = self.collect_checkpoint().map_err(|error| self.journal.fail(error))?;
+        let (commit, deleted) = self.collect_checkpoint().map_err(|error| self.failed_to_flush(error))?;
         #[cfg(any(test, feature = "simulation"))]
         let sync = !self.sabotage.load(Ordering::Relaxed);
         #[cfg(not(any(test, feature = "simulation")))]
@@ -90,7 +136,6 @@ impl Core {
         if sync {
             self.sync_to(commit.meta.covered)?;
         }
-        // A flush that failed meanwhile has its entries nowhere on disk; it stopped writing under its writer's lock.
         self.journal.check()?;
         let given_up = kept.commit(&*self.storage, &commit, given_up)?;
         self.checkpoint_done.store(appended, Ordering::Relaxed);
@@ -99,11 +144,20 @@ impl Core {
         }
         // What is left over is swept at the next opening, unless the close is clean.
         given_up.unlink(&self.files).map_err(|error| self.journal.fail(error))?;
-        let spares_max = self.options.checkpoint_bytes / self.options.journal_file_bytes.max(1) + 1;
+        let spares_max = self.options.checkpoint_bytes / self.options.journal_file_bytes.max(1) + 2;
         self.journal.release(commit.meta.floor, spares_max as usize)
     }
 
     fn collect_checkpoint(&self) -> Result<(Commit, Vec<Arc<StreamCell>>)> {
+        let mut taken = Vec::new();
+        let collected = self.take_streams(&mut taken);
+        if collected.is_err() {
+            taken.into_iter().for_each(|(cell, delta)| cell.lock().state.put_back(delta));
+        }
+        collected
+    }
+
+    fn take_streams(&self, taken: &mut Vec<(Arc<StreamCell>, StreamDelta)>) -> Result<(Commit, Vec<Arc<StreamCell>>)> {
         // Whatever is recorded up to here is applied before its stream's lock is free again, so that taking each
         // stream after this point covers it.
         let floor = self.journal.last_lsn();
@@ -111,16 +165,17 @@ impl Core {
             let catalog = self.catalog();
             (catalog.streams.values().map(Arc::clone).collect::<Vec<_>>(), catalog.next_stream)
         };
-        let mut deltas = Vec::new();
         for cell in cells {
-            deltas.extend(self.take_stream(&cell)?);
+            taken.extend(self.take_stream(&cell)?.map(|delta| (cell, delta)));
         }
         // The catalog last, with the streams created meanwhile.
         let mut catalog = self.catalog_mut();
         let new = catalog.streams.values().filter(|cell| cell.number >= first_new).map(Arc::clone).collect::<Vec<_>>();
         for cell in new {
-            deltas.extend(self.take_stream(&cell)?);
+            taken.extend(self.take_stream(&cell)?.map(|delta| (cell, delta)));
         }
+        // Nothing fails from here on.
+        let deltas: Vec<_> = taken.drain(..).map(|(_, delta)| delta).collect();
         let deleted = std::mem::take(&mut catalog.deleted);
         let catalog_lsn = self.journal.last_lsn();
         let covered = deltas.iter().map(|delta| delta.row.covered).fold(floor.max(catalog_lsn), Lsn::max);

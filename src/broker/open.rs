@@ -51,6 +51,8 @@ pub(super) fn open(
     let journal_begun = meta.journal || last_lsn > meta.floor;
     let (with_segments, catalog) = replay.into_catalog(directory);
     let files = SegmentFiles::new(Arc::clone(&storage), options.open_files_max);
+    // Before anything is written: the disk may be full.
+    remove(&*storage, &recovery.beyond)?;
     let tables = match redb {
         Redb::New => Tables::open(&*storage)?,
         Redb::Whole if recovery.clean && last_lsn == meta.floor => Tables::open(&*storage)?,
@@ -66,7 +68,6 @@ pub(super) fn open(
     if !recovery.clean || last_lsn > meta.floor || redb == Redb::Lost {
         sweep(&files, &catalog)?;
     }
-    remove(&*storage, &recovery.beyond)?;
     let streams = catalog.streams.values().map(|cell| StreamSnapshot::of(&cell.lock().state, last_lsn));
     let snapshot = Snapshot { next_stream: catalog.next_stream, streams: streams.collect() }.encode();
     let first_file_bytes = options.journal_file_bytes.min(FIRST_FILE_BYTES);

@@ -28,6 +28,10 @@ use crate::sync::{Mutex, MutexGuard, PoisonError};
 /// The number of a record: 1 for the first.
 pub(crate) type Lsn = u64;
 
+/// Spares kept ready: one to go on in, and one for when the disk is full, when records that add nothing go on in it.
+const SPARES: usize = 1 + RESERVE;
+const RESERVE: usize = 1;
+
 /// Room kept at a file's end for the mark that a clean close writes.
 const MARK_BYTES: u64 = frame::HEADER_LEN as u64;
 
@@ -160,7 +164,7 @@ impl Journal {
         }
         frame::finish(append.current.salt, start, &mut append.buffer);
         let bytes = append.buffer.len() - start;
-        if append.offset > append.current.capacity / 2 && append.spares.is_empty() {
+        if append.offset > append.current.capacity / 2 && append.spares.len() < SPARES {
             self.wants_spare.store(true, Ordering::Relaxed);
         }
         append.next_lsn += 1;
@@ -203,13 +207,13 @@ impl Journal {
     /// Goes on in a new file, unless the waiting record has room in the current one: of many that met its end one makes
     /// the next for all. The caller sees to it that no change is between its record and its application, so that
     /// `snapshot` is exact; it is called with the LSN that the file begins with. `record_bytes` is the room that the
-    /// waiting record needs.
+    /// waiting record needs; one that `adds` entries leaves the last spare to those that do not.
     ///
     /// # Errors
     ///
     /// What the system says. If the new file could not be made nothing has changed, and trying again may help; if it
     /// could not be named, writing stops.
-    pub(crate) fn rotate(&self, record_bytes: u64, snapshot: impl FnOnce(Lsn) -> Vec<u8>) -> Result<()> {
+    pub(crate) fn rotate(&self, record_bytes: u64, adds: bool, snapshot: impl FnOnce(Lsn) -> Vec<u8>) -> Result<()> {
         let mut append = self.append();
         self.check()?;
         let append = &mut *append;
@@ -221,7 +225,9 @@ impl Journal {
         let first_lsn = append.next_lsn;
         let snapshot = snapshot(first_lsn);
         let needed = file::head_len(&snapshot) + frame_bytes + MARK_BYTES;
-        let spare = if needed <= self.file_bytes { append.spares.pop() } else { None };
+        let left_over = if adds { RESERVE } else { 0 };
+        let usable = needed <= self.file_bytes && append.spares.len() > left_over;
+        let spare = if usable { append.spares.pop() } else { None };
         let capacity = needed.max(self.file_bytes);
         let synced = self.synced.load(Ordering::Acquire);
         let new = file::create(&*self.storage, self.directory, first_lsn, synced, capacity, spare, &snapshot)?;
@@ -243,7 +249,7 @@ impl Journal {
         self.wants_spare.load(Ordering::Relaxed)
     }
 
-    /// Makes a file ready for the next [`rotate`](Self::rotate), if none is; returns whether it did.
+    /// Makes a file ready for the next [`rotate`](Self::rotate), if too few are; returns whether it did.
     ///
     /// # Errors
     ///
@@ -253,7 +259,7 @@ impl Journal {
         self.wants_spare.store(false, Ordering::Relaxed);
         let name = {
             let mut append = self.append();
-            if !append.spares.is_empty() {
+            if append.spares.len() >= SPARES {
                 return Ok(false);
             }
             append.spares_made += 1;
@@ -410,23 +416,23 @@ mod tests {
         while add(&journal, 1000).is_some() {}
         let before = disk.operations();
         for _ in 0..4 {
-            journal.rotate(1000, |_| Vec::new()).unwrap();
+            journal.rotate(1000, false, |_| Vec::new()).unwrap();
         }
         assert_eq!(names(&disk), ["00000000000000000001.log", "00000000000000000004.log"]);
         let once = disk.operations() - before;
-        journal.rotate(1000, |_| unreachable!("there is room")).unwrap();
+        journal.rotate(1000, false, |_| unreachable!("there is room")).unwrap();
         assert_eq!(disk.operations() - before, once);
         assert_eq!(add(&journal, 1000), Some(4));
         // One that is larger than the room that is left, and than any file.
-        journal.rotate(2 * FILE_BYTES, |_| Vec::new()).unwrap();
+        journal.rotate(2 * FILE_BYTES, false, |_| Vec::new()).unwrap();
         assert_eq!(add(&journal, 2 * FILE_BYTES as usize), Some(5));
         // The room that is asked for is what is needed, to the byte.
         let journal = &self::journal(&SimDisk::new(2));
         let largest = (0..FILE_BYTES).rev().find(|&len| add(journal, len as usize).is_some()).unwrap();
         let disk = SimDisk::new(3);
         let journal = &self::journal(&disk);
-        journal.rotate(largest, |_| unreachable!("there is room")).unwrap();
-        journal.rotate(largest + 1, |_| Vec::new()).unwrap();
+        journal.rotate(largest, false, |_| unreachable!("there is room")).unwrap();
+        journal.rotate(largest + 1, false, |_| Vec::new()).unwrap();
         assert!(add(journal, largest as usize + 1).is_some());
     }
 
@@ -446,20 +452,20 @@ mod tests {
             journal.prepare_spare().unwrap_err();
             assert_eq!(names(&disk), first, "a spare, {op:?}");
             fail(0);
-            journal.rotate(FILE_BYTES / 2, |_| Vec::new()).unwrap_err();
+            journal.rotate(FILE_BYTES / 2, false, |_| Vec::new()).unwrap_err();
             assert_eq!(names(&disk), first, "a file without a spare, {op:?}");
             if op != FaultOp::Create {
                 assert!(journal.prepare_spare().unwrap());
                 fail(0);
-                journal.rotate(FILE_BYTES / 2, |_| Vec::new()).unwrap_err();
+                journal.rotate(FILE_BYTES / 2, false, |_| Vec::new()).unwrap_err();
                 assert_eq!(names(&disk), first, "a file from a spare, {op:?}");
                 fail(1);
-                journal.rotate(FILE_BYTES / 2, |_| Vec::new()).unwrap_err();
+                journal.rotate(FILE_BYTES / 2, false, |_| Vec::new()).unwrap_err();
                 assert_eq!(names(&disk), first, "the head of a file without a spare, {op:?}");
             }
             assert_eq!(add(&journal, 10), Some(2), "nothing has changed");
             assert!(journal.prepare_spare().unwrap());
-            journal.rotate(FILE_BYTES / 2, |_| Vec::new()).unwrap();
+            journal.rotate(FILE_BYTES / 2, false, |_| Vec::new()).unwrap();
             assert_eq!(add(&journal, 10), Some(3));
             assert_eq!(names(&disk), ["00000000000000000001.log", "00000000000000000003.log"]);
         }

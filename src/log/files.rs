@@ -5,15 +5,11 @@ use std::io;
 use std::sync::Arc;
 
 use super::segment::read_exact;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, too_many_open};
 use crate::id::Id;
 use crate::storage::{File, Storage};
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::{Mutex, PoisonError};
-
-/// What the system says where too many files are open, in the process or in all: `EMFILE` and `ENFILE`, on Linux and
-/// macOS alike; `ERROR_TOO_MANY_OPEN_FILES`. They have no [`io::ErrorKind`].
-const TOO_MANY_OPEN: &[i32] = if cfg!(windows) { &[4] } else { &[24, 23] };
 
 /// The directory of all streams.
 pub(crate) const STREAMS: &str = "streams";
@@ -127,7 +123,7 @@ impl SegmentFiles {
     /// limit of the process may be below ours.
     fn retrying(&self, open: impl Fn() -> io::Result<Arc<dyn File>>) -> io::Result<Arc<dyn File>> {
         open().or_else(|error| {
-            if !error.raw_os_error().is_some_and(|code| TOO_MANY_OPEN.contains(&code)) {
+            if !too_many_open(&error) {
                 return Err(error);
             }
             self.open.lock().unwrap_or_else(PoisonError::into_inner).files.clear();
@@ -183,7 +179,7 @@ impl SegmentFiles {
         };
         match replace() {
             // What was to free space must not need any, nor stop writing: the file goes when the stream is trimmed to it.
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+            Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
                 tracing::warn!(path, "the disk is full: a segment with nothing alive in it keeps its size");
                 let _ = self.storage.remove(CUT);
                 return Ok(());

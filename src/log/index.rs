@@ -31,6 +31,11 @@ impl Index {
         }
     }
 
+    /// Forgets the blocks that begin at `end` or after it.
+    pub(crate) fn cut_back(&mut self, end: u64) {
+        self.blocks.truncate(self.blocks.partition_point(|block| block.offset < end));
+    }
+
     /// The block that holds the first entry with an ID of at least `id`, or else the block before it.
     pub(crate) fn block_of_id(&self, id: Id) -> Option<usize> {
         self.blocks.partition_point(|block| block.id <= id).checked_sub(1).or((!self.blocks.is_empty()).then_some(0))

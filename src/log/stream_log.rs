@@ -17,7 +17,7 @@ pub(crate) struct StreamLog {
     /// Entries before this one are forgotten.
     first_ordinal: u64,
     segments: VecDeque<Segment>,
-    /// On its way to the segments.
+    /// On its way to the segments, or waiting for another try.
     flushing: Option<Arc<Chunk>>,
     tail: Chunk,
     /// While a journal is replayed whose entries the segments have already: the next one's ordinal, and the bytes of all
@@ -26,6 +26,9 @@ pub(crate) struct StreamLog {
     /// First IDs of the segments that were dropped and whose files are to be removed.
     dropped: Vec<Id>,
 }
+
+/// What a flush writes: the entries, from which ordinal on, and the segment to continue.
+pub(crate) type Flush = (Arc<Chunk>, u64, Option<Segment>);
 
 /// The answer to a look-up.
 #[derive(Debug)]
@@ -158,6 +161,11 @@ impl StreamLog {
         self.tail.bytes()
     }
 
+    /// Whether entries are on their way to the segments, or a flush of them has failed.
+    pub(crate) fn is_flushing(&self) -> bool {
+        self.flushing.is_some()
+    }
+
     pub(crate) fn segments(&self) -> impl Iterator<Item = &Segment> {
         self.segments.iter()
     }
@@ -251,14 +259,17 @@ impl StreamLog {
         }
     }
 
-    /// Takes the tail for writing it to segments: the entries, from which ordinal on, and the segment to continue.
+    /// Takes the tail for writing it to segments. What a flush before could not write comes first, and then the tail.
     /// `None` if there is nothing to write.
-    pub(crate) fn begin_flush(&mut self) -> Option<(Arc<Chunk>, u64, Option<Segment>)> {
-        if self.tail.is_empty() || self.flushing.is_some() {
-            return None;
-        }
-        let next = Chunk::starting_at(self.tail.next_ordinal(), self.next_bytes());
-        let chunk = Arc::new(std::mem::replace(&mut self.tail, next));
+    pub(crate) fn begin_flush(&mut self) -> Option<Flush> {
+        let chunk = match &self.flushing {
+            Some(waiting) => Arc::clone(waiting),
+            None if self.tail.is_empty() => return None,
+            None => {
+                let next = Chunk::starting_at(self.tail.next_ordinal(), self.next_bytes());
+                Arc::new(std::mem::replace(&mut self.tail, next))
+            }
+        };
         self.flushing = Some(Arc::clone(&chunk));
         let from = chunk.first_ordinal().max(self.first_ordinal);
         Some((chunk, from, self.segments.back().cloned()))
@@ -294,6 +305,14 @@ impl StreamLog {
             }
         }
         hollowed
+    }
+
+    /// Takes back what was said to be given up, by first IDs: segments dropped, and others made hollow.
+    pub(crate) fn put_back(&mut self, dropped: Vec<Id>, hollowed: &[Id]) {
+        self.dropped.extend(dropped);
+        for Segment { position, .. } in &mut self.segments {
+            position.hollow &= !hollowed.contains(&position.first_id);
+        }
     }
 
     /// The segments dropped since this was last asked.

@@ -55,6 +55,11 @@ impl SegmentWriter {
 
     /// Writes the entries of `chunk` from ordinal `from` on behind `last`, the stream's last segment. Returns the
     /// segments it changed or made, in order.
+    ///
+    /// # Errors
+    ///
+    /// What the system says. If it was for want of room the same call can be made again: it writes the same bytes to the
+    /// same places.
     pub(crate) fn write(
         &mut self,
         files: &SegmentFiles,
@@ -70,39 +75,51 @@ impl SegmentWriter {
             Some(segment) if !segment.position.sealed && segment.position.next_ordinal == from => {
                 let file = files.open(segment.stream, segment.position.first_id)?;
                 segment.load_index(&*file)?;
+                // What a flush that failed noted is written again.
+                let mut index = segment.index.write().unwrap_or_else(PoisonError::into_inner);
+                index.iter_mut().for_each(|index| index.cut_back(segment.position.end));
+                drop(index);
                 Some(Open::new(segment.clone(), file))
             }
             _ => None,
         };
         let mut predecessor = last.map(|segment| segment.position.first_id);
-        for ordinal in from..chunk.next_ordinal() {
-            let (id, frame) = chunk.frame(ordinal);
-            if let Some(open) = current.take_if(|open| open.is_full(roll, now_ms)) {
-                predecessor = Some(open.segment.position.first_id);
-                written.push(self.seal(files, open)?);
+        let mut fill = || {
+            for ordinal in from..chunk.next_ordinal() {
+                let (id, frame) = chunk.frame(ordinal);
+                if let Some(open) = current.take_if(|open| open.is_full(roll, now_ms)) {
+                    predecessor = Some(open.segment.position.first_id);
+                    written.push(self.seal(files, open)?);
+                }
+                let open = match &mut current {
+                    Some(open) => open,
+                    None => current.insert(self.begin(files, predecessor, id, ordinal, chunk, now_ms)?),
+                };
+                open.push(id, ordinal, frame)?;
             }
-            let open = match &mut current {
-                Some(open) => open,
-                None => current.insert(self.begin(files, predecessor, id, ordinal, chunk, now_ms)?),
-            };
-            open.push(id, ordinal, frame)?;
-        }
-        if let Some(mut open) = current {
-            open.write_out()?;
+            current.as_mut().map_or(Ok(()), Open::write_out)
+        };
+        let filled = fill();
+        if let Some(open) = current {
+            // Also after a failure: whoever syncs must be told of a write that failed.
             self.keep(files, &open.file)?;
             written.push(open.segment);
         }
-        Ok(written)
+        filled.map(|()| written)
     }
 
     /// Makes all that was written durable.
+    ///
+    /// # Errors
+    ///
+    /// What the system says: nothing is known then of what is durable, and writing must stop.
     pub(crate) fn sync(&mut self, files: &SegmentFiles) -> Result<()> {
         for unsynced in self.unsynced.drain(..) {
-            unsynced.file().sync().map_err(|error| Error::io("syncing a segment", error))?;
+            unsynced.file().sync().map_err(|error| Error::sync("syncing a segment", error))?;
         }
         if std::mem::take(&mut self.unsynced_names) {
             let dir = stream_dir(self.owner.stream);
-            files.storage().sync_dir(&dir).map_err(|error| Error::io(format_args!("syncing {dir}"), error))?;
+            files.storage().sync_dir(&dir).map_err(|error| Error::sync(format_args!("syncing {dir}"), error))?;
         }
         Ok(())
     }
@@ -127,7 +144,10 @@ impl SegmentWriter {
             None => {
                 files.storage().create_dir(&dir).map_err(doing)?;
                 // Even if it was there: a process that was killed may have made it, and not synced its name.
-                files.storage().sync_dir(STREAMS).map_err(doing)?;
+                files
+                    .storage()
+                    .sync_dir(STREAMS)
+                    .map_err(|error| Error::sync(format_args!("preparing {dir}"), error))?;
             }
             Some(segment) if !segment.position.sealed => {
                 let file = files.open(segment.stream, segment.position.first_id)?;
@@ -205,9 +225,9 @@ impl SegmentWriter {
         let start = frame::begin(position.last_id.to_bytes(), FOOTER, &mut open.pending);
         codec::encode(FOOTER_VERSION, &footer, &mut open.pending);
         frame::finish(open.salt, start, &mut open.pending);
-        open.write_out()?;
+        let written = open.write_out();
         self.keep(files, &open.file)?;
-        Ok(open.segment)
+        written.map(|()| open.segment)
     }
 
     /// Holds a file that was written open until it is synced; syncs it and the others here if too many are held.
@@ -219,7 +239,7 @@ impl SegmentWriter {
             self.unsynced.push(unsynced);
             return Ok(());
         }
-        file.sync().map_err(|error| Error::io("syncing a segment", error))?;
+        file.sync().map_err(|error| Error::sync("syncing a segment", error))?;
         self.sync(files)
     }
 }

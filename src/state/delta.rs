@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::change::Front;
-use super::group::{Consumer, Group, Pending};
+use super::group::{Consumer, Dirty, Group, Pending};
 use super::stream_state::StreamState;
 use super::tombstones::Bits;
 use crate::id::Id;
@@ -160,6 +160,28 @@ impl StreamState {
             }
         }
         Some(delta)
+    }
+
+    /// Takes back a delta that was not committed: the next one has what it had, and what changed since.
+    pub(crate) fn put_back(&mut self, delta: StreamDelta) {
+        self.dirty = true;
+        self.dead_groups.extend(delta.dead_groups);
+        self.tombstones.mark(delta.tombstones.iter().map(|(group, _)| *group));
+        self.log.put_back(delta.dropped, &delta.hollowed);
+        let mut dirty = |number, mark: &mut dyn FnMut(&mut Dirty)| {
+            if let Some(group) = self.groups.get_mut(&number) {
+                mark(&mut group.dirty);
+            }
+        };
+        for (group, _) in delta.groups {
+            dirty(group, &mut |dirty| dirty.row = true);
+        }
+        for (group, consumer, _) in delta.consumers {
+            dirty(group, &mut |dirty| _ = dirty.consumers.insert(consumer));
+        }
+        for (group, id, _) in delta.pending {
+            dirty(group, &mut |dirty| _ = dirty.pending.insert(id));
+        }
     }
 
     /// The stream that a row describes, without its groups.

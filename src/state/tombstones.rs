@@ -104,6 +104,11 @@ impl Tombstones {
         at
     }
 
+    /// Has the next [`take_dirty`](Self::take_dirty) return these groups.
+    pub(crate) fn mark(&mut self, groups: impl Iterator<Item = u64>) {
+        self.dirty.extend(groups);
+    }
+
     /// Has the next [`take_dirty`](Self::take_dirty) return every group.
     pub(crate) fn mark_all(&mut self) {
         self.dirty.extend(self.groups.keys());

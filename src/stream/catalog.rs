@@ -91,6 +91,13 @@ impl Core {
                 Plan::Nothing(value) => (Ids::None, Vec::new(), value),
                 Plan::Load(..) => unreachable!("a stream that is not there yet has no segments"),
             };
+            let adds = !ids.as_slice().is_empty();
+            if adds && self.is_short_of_room() {
+                drop(inner);
+                drop((catalog, gate));
+                self.make_room()?;
+                continue;
+            }
             let added = Added { ids: ids.as_slice(), bodies };
             let synced = level == Durability::Always;
             match self.make(&cell, &mut inner, synced, Some(&created), added, &changes)? {
@@ -107,7 +114,7 @@ impl Core {
                 Made::NoRoom(bytes) => {
                     drop(inner);
                     drop((catalog, gate));
-                    self.rotate(bytes)?;
+                    self.rotate(bytes, adds)?;
                 }
             }
         }
@@ -130,7 +137,7 @@ impl Core {
             let encode = |out: &mut Vec<u8>| encode_change(cell.number, &Change::DeleteStream, out);
             let Some(lsn) = self.journal.append_record(true, encode)? else {
                 drop((stream, catalog, gate));
-                self.rotate(64)?;
+                self.rotate(64, false)?;
                 continue;
             };
             stream.deleted = true;

@@ -59,6 +59,9 @@ pub(crate) struct Core {
     /// What the journal had appended when the last checkpoint began, and when the last one that is done did.
     pub(crate) checkpoint_begun: AtomicU64,
     pub(crate) checkpoint_done: AtomicU64,
+    /// Whether something could not be written for want of room, or the journal is over its limit and cannot be given up:
+    /// no entry is added until there is room again. What frees room goes on.
+    short_of_room: AtomicBool,
     /// The turn of those who found the journal over its limit.
     over_limit: Mutex<()>,
     /// Breaks the order of the checkpoint, for tests that must notice.
@@ -150,6 +153,7 @@ impl Core {
             tables: Mutex::new(Kept::Open(tables)),
             checkpoint_begun: AtomicU64::new(0),
             checkpoint_done: AtomicU64::new(0),
+            short_of_room: AtomicBool::new(false),
             over_limit: Mutex::default(),
             #[cfg(any(test, feature = "simulation"))]
             sabotage: AtomicBool::new(false),
@@ -274,6 +278,12 @@ impl Core {
                     continue;
                 }
             };
+            let adds = !ids.as_slice().is_empty();
+            if adds && self.is_short_of_room() {
+                drop((stream, gate));
+                self.make_room()?;
+                continue;
+            }
             let added = Added { ids: ids.as_slice(), bodies };
             match self.make(cell, &mut stream, synced, None, added, &changes)? {
                 Made::Done { lsn, woken, tail_bytes } => {
@@ -284,7 +294,7 @@ impl Core {
                 }
                 Made::NoRoom(bytes) => {
                     drop((stream, gate));
-                    self.rotate(bytes)?;
+                    self.rotate(bytes, adds)?;
                 }
             }
         }
@@ -427,11 +437,22 @@ impl Core {
         })
     }
 
-    /// Goes on in a new journal file.
-    pub(super) fn rotate(&self, record_bytes: u64) -> Result<()> {
+    /// Goes on in a new journal file; `adds` says whether for a record that adds entries. Where there is no room for one a
+    /// checkpoint gives up others.
+    pub(super) fn rotate(&self, record_bytes: u64, adds: bool) -> Result<()> {
+        match self.rotate_once(record_bytes, adds) {
+            Err(error) if error.is_for_want_of_room() => {
+                self.checkpoint().map_err(|_| error)?;
+                self.rotate_once(record_bytes, adds)
+            }
+            rotated => rotated,
+        }
+    }
+
+    fn rotate_once(&self, record_bytes: u64, adds: bool) -> Result<()> {
         let _alone = self.gate.write().unwrap_or_else(PoisonError::into_inner);
         let catalog = self.catalog();
-        self.journal.rotate(record_bytes, |first_lsn| {
+        self.journal.rotate(record_bytes, adds, |first_lsn| {
             let streams = catalog.streams.values().map(|cell| StreamSnapshot::of(&cell.lock().state, first_lsn - 1));
             Snapshot { next_stream: catalog.next_stream, streams: streams.collect() }.encode()
         })
@@ -459,11 +480,14 @@ impl Core {
             self.work.want(Work::CHECKPOINT);
         }
         let mut helped = Ok(());
-        if since(&self.checkpoint_done) > self.options.journal_bytes_max {
+        if self.is_over_limit() {
             let _turn = self.over_limit.lock().unwrap_or_else(PoisonError::into_inner);
             // One checkpoint serves everybody who waits for it here.
-            if since(&self.checkpoint_done) > self.options.journal_bytes_max {
+            if self.is_over_limit() {
                 helped = self.checkpoint();
+                if helped.is_err() {
+                    self.short_of_room.store(true, Ordering::Release);
+                }
             }
         }
         if tail_bytes > self.options.tail_bytes / 2 {
@@ -477,30 +501,69 @@ impl Core {
         }
     }
 
+    fn is_over_limit(&self) -> bool {
+        let done = self.checkpoint_done.load(Ordering::Relaxed);
+        self.journal.appended_bytes().saturating_sub(done) > self.options.journal_bytes_max
+    }
+
+    pub(crate) fn is_short_of_room(&self) -> bool {
+        self.short_of_room.load(Ordering::Acquire)
+    }
+
+    /// Tries again what could not be written for want of room.
+    ///
+    /// # Errors
+    ///
+    /// As before: there is still none.
+    pub(crate) fn make_room(&self) -> Result<()> {
+        self.journal.check()?;
+        self.short_of_room.store(false, Ordering::Release);
+        let waiting = |cell: &&Arc<StreamCell>| cell.lock().state.log.is_flushing();
+        let made = self.cells().iter().filter(waiting).try_for_each(|cell| self.flush(cell));
+        let made = made.and_then(|()| if self.is_over_limit() { self.checkpoint() } else { Ok(()) });
+        if made.is_err() {
+            self.short_of_room.store(true, Ordering::Release);
+        }
+        made
+    }
+
     /// Writes a stream's tail to its segments.
     ///
     /// # Errors
     ///
-    /// What the system says: writing then stops.
+    /// What the system says: writing then stops, unless it was for want of room.
     pub(crate) fn flush(&self, cell: &StreamCell) -> Result<()> {
         let mut writer = cell.lock_writer();
-        self.journal.check()?;
-        let begun = {
+        // Twice: what an earlier flush could not write comes before the tail.
+        for _ in 0..2 {
+            self.journal.check()?;
+            let begun = {
+                let mut stream = cell.lock();
+                if stream.deleted { None } else { stream.state.log.begin_flush() }
+            };
+            let Some((chunk, from, last)) = begun else { return Ok(()) };
+            let now_ms = self.clock.now_ms();
+            let written = writer
+                .write(&self.files, last.as_ref(), &chunk, from, self.roll(), now_ms)
+                .map_err(|error| self.failed_to_flush(error.in_stream(&cell.name)))?;
+            if written.len() > 1 {
+                // A segment is full: retention may drop others.
+                self.work.want(Work::TRIM);
+            }
             let mut stream = cell.lock();
-            if stream.deleted { None } else { stream.state.log.begin_flush() }
-        };
-        let Some((chunk, from, last)) = begun else { return Ok(()) };
-        let now_ms = self.clock.now_ms();
-        let written = writer
-            .write(&self.files, last.as_ref(), &chunk, from, self.roll(), now_ms)
-            .map_err(|error| self.journal.fail(error.in_stream(&cell.name)))?;
-        if written.len() > 1 {
-            // A segment is full: retention may drop others.
-            self.work.want(Work::TRIM);
+            stream.state.log.end_flush(written);
+            self.count_tail(&mut stream);
         }
-        let mut stream = cell.lock();
-        stream.state.log.end_flush(written);
-        self.count_tail(&mut stream);
         Ok(())
+    }
+
+    /// Notes that segments could not be written: for want of room nothing is added until there is some; for any other reason
+    /// all writing stops.
+    pub(crate) fn failed_to_flush(&self, error: Error) -> Error {
+        if error.is_for_want_of_room() {
+            self.short_of_room.store(true, Ordering::Release);
+            return error;
+        }
+        self.journal.fail(error)
     }
 }

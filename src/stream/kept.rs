@@ -38,6 +38,16 @@ impl GivenUp {
         }
     }
 
+    pub(crate) fn add_segments(&mut self, stream: u64, first_ids: Vec<Id>) {
+        if !first_ids.is_empty() {
+            self.segments.push((stream, first_ids));
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.segments.is_empty() && self.hollow.is_empty() && self.streams.is_empty()
+    }
+
     fn extend(&mut self, other: GivenUp) {
         self.segments.extend(other.segments);
         self.hollow.extend(other.hollow);
