@@ -67,7 +67,7 @@
 //! Arrows point down and never back; each module's first lines say what it is, what it knows, and what it does not.
 //!
 //! ```text
-//! id, entry, error, options, trim, clock, codec, wait     words that everyone shares
+//! id, entry, error, options, trim, clock, codec, sync, wait     words that everyone shares
 //!         ↓
 //! storage      the seam under everything: disk, memory, and the simulated disk of the crash tests
 //!         ↓

@@ -133,8 +133,10 @@ impl Segment {
     pub(crate) fn cached(&self, at: At, cache: &BlockCache, held: &[Arc<Block>]) -> Option<Arc<Block>> {
         let (offset, end) = self.block_offset(at)?;
         let key = (self.stream, self.position.first_ordinal, offset);
-        let held = held.iter().find(|block| block.key() == key).map(Arc::clone);
-        held.or_else(|| cache.get(key)).filter(|block| block.end_offset() >= end)
+        // A block that was loaded before a flush continued it is of no use, and must not hide one loaded since.
+        let whole = |block: &Arc<Block>| block.end_offset() >= end;
+        let held = held.iter().find(|block| block.key() == key && whole(block)).map(Arc::clone);
+        held.or_else(|| cache.get(key).filter(whole))
     }
 
     /// Reads the block to look in.
@@ -250,6 +252,39 @@ pub(crate) fn read_exact(file: &dyn File, buf: &mut [u8], offset: u64, path: &st
 mod tests {
     use super::*;
     use crate::codec::hex;
+    use crate::log::tail::Chunk;
+    use crate::log::writer::{Owner, Roll, SegmentWriter};
+    use crate::storage::{Memory, Storage};
+
+    /// The story: a reader that met the end of a segment between two flushes held a block that was too short by the time
+    /// it looked again. It loaded the block anew, looked at the first one it held, and so on for ever.
+    #[test]
+    fn a_block_that_a_flush_continued_is_found_once_it_was_loaded_again() {
+        let storage = Arc::new(Memory::default());
+        storage.create_dir(super::super::files::STREAMS).unwrap();
+        let files = SegmentFiles::new(storage, 1);
+        let cache = BlockCache::new(0);
+        let mut writer =
+            SegmentWriter::new(Owner { directory: [1; 16], stream: 1, incarnation: 1, name: "orders".to_owned() });
+        let mut bytes = 0;
+        let mut flush = |last: Option<&Segment>, ordinal: u64| {
+            let mut chunk = Chunk::starting_at(ordinal, bytes);
+            chunk.push(Id::new(1, ordinal), b"body");
+            bytes = chunk.bytes_before(ordinal + 1);
+            let roll = Roll { bytes: u64::MAX, age_ms: u64::MAX };
+            writer.write(&files, last, &chunk, ordinal, roll, 1).unwrap().remove(0)
+        };
+        let at = At::Ordinal(0);
+        let segment = flush(None, 0);
+        let short = segment.load(at, &files, &cache).unwrap();
+        let segment = flush(Some(&segment), 1);
+        assert!(segment.cached(at, &cache, std::slice::from_ref(&short)).is_none());
+        let whole = segment.load(at, &files, &BlockCache::new(0)).unwrap();
+        let found = segment.cached(at, &cache, &[Arc::clone(&short), Arc::clone(&whole)]).unwrap();
+        assert_eq!(found.next_ordinal(), 2);
+        cache.put(&whole);
+        assert!(segment.cached(at, &cache, &[short]).is_some());
+    }
 
     #[test]
     fn the_layout_of_a_segments_header_is_pinned() {

@@ -410,8 +410,9 @@ impl Core {
     ) -> Result<T> {
         let mut held = Vec::new();
         loop {
-            self.check_open()?;
             let mut stream = cell.lock();
+            // Under the lock: closing wakes those who wait after it has said so, and counts as news for who looked before.
+            self.check_open()?;
             if stream.deleted {
                 return Err(Error::no_such_stream(&cell.name));
             }
@@ -534,11 +535,13 @@ impl Core {
     /// What the system says: writing then stops, unless it was for want of room.
     pub(crate) fn flush(&self, cell: &StreamCell) -> Result<()> {
         let mut writer = cell.lock_writer();
-        // Twice: what an earlier flush could not write comes before the tail.
-        for _ in 0..2 {
+        // What an earlier flush could not write comes before the tail.
+        let mut waiting = true;
+        while waiting {
             self.journal.check()?;
             let begun = {
                 let mut stream = cell.lock();
+                waiting = stream.state.log.is_flushing();
                 if stream.deleted { None } else { stream.state.log.begin_flush() }
             };
             let Some((chunk, from, last)) = begun else { return Ok(()) };
