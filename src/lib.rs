@@ -43,6 +43,7 @@
 //! | see what is stuck | [`Group::pending`], [`Group::pending_range`] | `XPENDING` |
 //! | keep a stream small | [`Stream::set_retention`], [`Stream::trim`], [`Stream::delete`] | `XTRIM`, `XDEL` |
 //! | look | [`Stream::info`], [`Stream::groups`], [`Group::consumers`] | `XINFO` |
+//! | copy a directory that is in use | [`Broker::backup_to`] | `BGSAVE` |
 //! | test without a disk | [`Broker::in_memory`] | |
 //!
 //! # Guarantees
@@ -104,7 +105,7 @@ mod sync;
 mod trim;
 mod wait;
 
-pub use broker::{Broker, Builder};
+pub use broker::{Backup, Broker, Builder};
 pub use clock::Clock;
 #[cfg(feature = "simulation")]
 pub use clock::ManualClock;

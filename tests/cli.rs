@@ -1,4 +1,4 @@
-//! The program, run as a user runs it: `streamlog add`, `read`, `info` and `demo`.
+//! The program, run as a user runs it: `streamlog add`, `read`, `info`, `backup` and `demo`.
 
 #![cfg(feature = "cli")]
 
@@ -257,7 +257,8 @@ fn info_tells_of_streams_groups_and_consumers() {
 #[test]
 fn looking_at_a_directory_begins_nothing_there() {
     let (directory, dir) = new();
-    for args in [&["read", &dir, "s"][..], &["info", &dir]] {
+    let target = text(&directory.path().join("backup")).to_owned();
+    for args in [&["read", &dir, "s"][..], &["info", &dir], &["backup", &dir, &target]] {
         let err = fails(1, args, b"");
         assert!(err.contains("no streamlog here"), "{err}");
         assert!(!Path::new(&dir).exists());
@@ -269,6 +270,23 @@ fn looking_at_a_directory_begins_nothing_there() {
     let err = fails(1, &["read", &dir, "order"], b"");
     assert!(err.contains("no stream `order`") && err.contains("`orders`"), "{err}");
     fails(1, &["info", &dir, "order"], b"");
+}
+
+#[test]
+fn a_backup_is_read_as_the_directory_was() {
+    let (directory, dir) = new();
+    ok(&["add", &dir, "log"], b"one\ntwo\n");
+    let backup = text(&directory.path().join("backups/monday")).to_owned();
+    let (out, err) = ok(&["backup", &dir, &backup], b"");
+    assert_eq!(out, "");
+    assert!(err.starts_with(&format!("backed up {dir} to {backup} in ")) && err.contains(" files copied"), "{err}");
+    let (before, _) = ok(&["read", &dir, "log", "--jsonl"], b"");
+    ok(&["add", &dir, "log"], b"three\n");
+    assert_eq!(ok(&["read", &backup, "log", "--jsonl"], b"").0, before);
+    let err = fails(1, &["backup", &dir, &backup], b"");
+    assert!(err.contains(&backup) && err.contains("not empty"), "{err}");
+    let (help, _) = ok(&["backup", "--help"], b"");
+    assert!(help.contains("hard links") && help.contains("backup_to"), "{help}");
 }
 
 #[test]

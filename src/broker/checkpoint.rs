@@ -76,17 +76,22 @@ impl Core {
     /// redb the journal keeps what redb lacks, and the next checkpoint writes a new file of all that is in memory.
     pub(crate) fn checkpoint(&self) -> Result<()> {
         let mut kept = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-        let in_doubt = matches!(*kept, Kept::InDoubt(_));
-        let mut written = self.write_checkpoint(&mut kept);
+        self.checkpoint_in_turn(&mut kept)
+    }
+
+    /// Writes a checkpoint; the caller has the turn.
+    pub(super) fn checkpoint_in_turn(&self, kept: &mut Kept) -> Result<()> {
+        let in_doubt = matches!(kept, Kept::InDoubt(_));
+        let mut written = self.write_checkpoint(kept);
         if let Err(error) = &written
             && !in_doubt
-            && matches!(*kept, Kept::InDoubt(_))
+            && matches!(kept, Kept::InDoubt(_))
         {
             tracing::warn!(%error, "redb failed, and is written anew");
-            written = self.write_checkpoint(&mut kept);
+            written = self.write_checkpoint(kept);
         }
-        if written.as_ref().is_err_and(Error::is_for_want_of_room) && self.free_what_is_trimmed(&mut kept)? {
-            written = self.write_checkpoint(&mut kept);
+        if written.as_ref().is_err_and(Error::is_for_want_of_room) && self.free_what_is_trimmed(kept)? {
+            written = self.write_checkpoint(kept);
         }
         written
     }

@@ -1,6 +1,7 @@
 //! The broker: many streams in one directory, opened and closed.
 
 mod background;
+mod backup;
 mod builder;
 mod checkpoint;
 mod format;
@@ -12,6 +13,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use self::backup::Backup;
 pub use self::builder::Builder;
 use crate::error::{Error, Result};
 use crate::storage::{Lock, Memory};
@@ -109,6 +111,47 @@ impl Broker {
     pub fn sync(&self) -> Result<()> {
         self.open.core.check_open()?;
         self.open.core.sync()
+    }
+
+    /// Copies the directory, while it is in use, to `path`, which must not exist or be empty; missing parents are made.
+    ///
+    /// The copy is a directory that [`open`](Broker::open) takes: the broker as it was at one moment of the call, so with
+    /// everything that had returned before, whatever its durability. It is durable when this returns. Until it is whole
+    /// it has the target's name with `.partial` behind it; one that fails is removed, one that a crash cut short stays
+    /// under that name.
+    ///
+    /// Segments that are sealed are not copied but shared by hard links, if the file system has them and is the same:
+    /// quick, and no protection against what happens to that disk. A directory that was opened from a backup never
+    /// changes the one it was made from, nor the other way round. A backup has the UUID of the original, for it is the
+    /// same directory at an earlier time.
+    ///
+    /// Everything goes on meanwhile, but for checkpoints: what is trimmed gives its space back later, and writers wait
+    /// once the journal has grown by [`journal_bytes_max`](Builder::journal_bytes_max).
+    ///
+    /// ```
+    /// use streamlog::Broker;
+    ///
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let (path, target) = (directory.path().join("data"), directory.path().join("backups/monday"));
+    /// let broker = Broker::open(&path)?;
+    /// broker.stream("orders")?.add([("sku", "A1")])?;
+    /// broker.backup_to(&target)?;
+    /// broker.stream("orders")?.add([("sku", "B2")])?;
+    ///
+    /// let monday = Broker::open(&target)?;
+    /// assert_eq!(monday.stream("orders")?.len()?, 1);
+    /// # Ok::<(), streamlog::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if something is at `path` already, or at its `.partial`;
+    /// [`Closed`](crate::ErrorKind::Closed), [`WritesStopped`](crate::ErrorKind::WritesStopped),
+    /// [`Corrupt`](crate::ErrorKind::Corrupt); what the system says. There is then nothing at `path`, unless only the
+    /// last step failed, which makes its name durable.
+    pub fn backup_to(&self, path: impl AsRef<Path>) -> Result<Backup> {
+        self.open.core.check_open()?;
+        self.open.core.backup(path.as_ref())
     }
 
     /// Closes the broker for all its handles: everything is made durable, waiting readers are woken with

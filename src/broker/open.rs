@@ -72,7 +72,8 @@ pub(super) fn open(
         }
     };
     let catalog = Catalog { deleted: Vec::new(), ..catalog };
-    if !recovery.clean || redb == Redb::Lost {
+    // A backup's journal ends as a clean one does, and not at a checkpoint: this may not be the first try to replay it.
+    if !recovery.clean || last_lsn > meta.floor || redb == Redb::Lost {
         sweep(&files, &catalog)?;
     }
     let streams = catalog.streams.values().map(|cell| StreamSnapshot::of(&cell.lock().state, last_lsn));
@@ -239,5 +240,5 @@ fn sweep(files: &SegmentFiles, catalog: &Catalog) -> Result<()> {
             files.cut(stream, position.first_id, position.begin)?;
         }
     }
-    Ok(())
+    files.remove_half_cut()
 }

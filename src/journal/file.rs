@@ -50,6 +50,14 @@ pub(crate) struct JournalFile {
     pub(crate) capacity: u64,
 }
 
+impl JournalFile {
+    /// Appends to `out` the frame of a mark behind the record `lsn`.
+    pub(crate) fn mark(&self, lsn: Lsn, mark: Lsn, out: &mut Vec<u8>) {
+        let start = frame::begin(key(lsn, mark), MARK, out);
+        frame::finish(self.salt, start, out);
+    }
+}
+
 pub(crate) fn path(first_lsn: Lsn) -> String {
     format!("{JOURNAL}/{first_lsn:020}.log")
 }

@@ -74,6 +74,16 @@ struct Append {
     spares_made: u64,
 }
 
+/// The journal as it was at one moment, for a copy of it.
+#[derive(Debug)]
+pub(crate) struct Cut {
+    pub(crate) last_lsn: Lsn,
+    /// Each file with the bytes to be copied, oldest first.
+    pub(crate) files: Vec<(String, u64)>,
+    /// What is to follow the last one's bytes: the mark of a journal that was closed, once `last_lsn` is durable.
+    pub(crate) mark: Vec<u8>,
+}
+
 impl Append {
     /// Whether the current file has room for what waits in the buffer, for `frame_bytes` more, and for a mark.
     fn has_room(&self, frame_bytes: u64) -> bool {
@@ -290,6 +300,26 @@ impl Journal {
         Ok(())
     }
 
+    /// The journal as far as it goes now. Its files stay what they are up to there, and where they are as long as nobody
+    /// calls [`release`](Self::release).
+    ///
+    /// # Errors
+    ///
+    /// As [`append_record`](Self::append_record).
+    pub(crate) fn cut(&self) -> Result<Cut> {
+        let mut append = self.append();
+        self.check()?;
+        self.write_out(&mut append)?;
+        let mut files: Vec<_> = append.files.iter().map(|&(first_lsn, bytes)| (file::path(first_lsn), bytes)).collect();
+        if let Some((_, bytes)) = files.last_mut() {
+            *bytes = append.offset;
+        }
+        let last_lsn = append.next_lsn - 1;
+        let mut mark = Vec::new();
+        append.current.mark(last_lsn, last_lsn, &mut mark);
+        Ok(Cut { last_lsn, files, mark })
+    }
+
     /// Writes a last mark, so that damage anywhere before it is known from a torn tail. Nothing is appended after it.
     ///
     /// # Errors
@@ -300,8 +330,7 @@ impl Journal {
         self.check()?;
         let append = &mut *append;
         let (lsn, mark) = (append.next_lsn - 1, self.synced_lsn());
-        let start = frame::begin(file::key(lsn, mark), file::MARK, &mut append.buffer);
-        frame::finish(append.current.salt, start, &mut append.buffer);
+        append.current.mark(lsn, mark, &mut append.buffer);
         self.write_out(append)?;
         append.current.file.sync().map_err(|error| self.fail(Error::io("syncing the journal", error)))?;
         self.stop();

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::sync::Arc;
 
+use super::segment::read_exact;
 use crate::error::{Error, Result, too_many_open};
 use crate::id::Id;
 use crate::storage::{File, Storage};
@@ -12,6 +13,9 @@ use crate::sync::{Mutex, PoisonError};
 
 /// The directory of all streams.
 pub(crate) const STREAMS: &str = "streams";
+
+/// A segment that is being cut. In the root: in a stream's directory it would be one file more to be told from others'.
+const CUT: &str = "segment.new";
 
 /// The directory of one stream.
 pub(crate) fn stream_dir(stream: u64) -> String {
@@ -157,25 +161,57 @@ impl SegmentFiles {
         storage.sync_dir(STREAMS).map_err(doing)
     }
 
-    /// Cuts a segment's file to `len` bytes, for good.
+    /// Leaves of a segment's file the first `len` bytes, for good. In a new file: a backup may share the old one.
     pub(crate) fn cut(&self, stream: u64, first_id: Id, len: u64) -> Result<()> {
-        let doing = |error| Error::io(format_args!("cutting {}", segment_path(stream, first_id)), error);
+        let (path, dir) = (segment_path(stream, first_id), stream_dir(stream));
+        let doing = |error| Error::io(format_args!("cutting {path}"), error);
         let file = self.open(stream, first_id)?;
         if file.len().map_err(doing)? == len {
             return Ok(());
         }
-        file.set_len(len).and_then(|()| file.sync()).map_err(doing)
+        let mut kept = vec![0; len as usize];
+        read_exact(&*file, &mut kept, 0, &path)?;
+        let replace = || {
+            let new = self.retrying(|| self.storage.create(CUT))?;
+            new.write_at(&kept, 0)?;
+            new.sync()?;
+            self.storage.rename(CUT, &path)
+        };
+        match replace() {
+            // What was to free space must not need any, nor stop writing: the file goes when the stream is trimmed to it.
+            Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+                tracing::warn!(path, "the disk is full: a segment with nothing alive in it keeps its size");
+                let _ = self.storage.remove(CUT);
+                return Ok(());
+            }
+            done => done.map_err(doing)?,
+        }
+        self.close(stream, first_id);
+        self.storage.sync_dir(&dir).and_then(|()| self.storage.sync_dir("")).map_err(doing)
+    }
+
+    /// Removes what a crash in a [`cut`](Self::cut) left behind, for good.
+    pub(crate) fn remove_half_cut(&self) -> Result<()> {
+        match self.storage.remove(CUT) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed
+                .and_then(|()| self.storage.sync_dir(""))
+                .map_err(|error| Error::io(format_args!("removing {CUT}"), error)),
+        }
+    }
+
+    /// No longer keeps a file open whose name is gone, or is another's.
+    fn close(&self, stream: u64, first_id: Id) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.files.remove(&(stream, first_id));
+        open.forgotten += 1;
     }
 
     /// Removes a segment's file; no error if there is none.
     fn remove(&self, stream: u64, first_id: Id) -> Result<()> {
         let path = segment_path(stream, first_id);
         let removed = self.storage.remove(&path);
-        {
-            let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-            open.files.remove(&(stream, first_id));
-            open.forgotten += 1;
-        }
+        self.close(stream, first_id);
         match removed {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(Error::io(format_args!("removing {path}"), error))

@@ -27,9 +27,10 @@ use crate::codec;
 use crate::error::{Error, Result};
 use crate::id::Id;
 use crate::journal::Lsn;
+use crate::log::segment::Position;
 use crate::storage::{File, RedbFile, RedbScratch, Storage};
 
-const PATH: &str = "state.redb";
+pub(crate) const PATH: &str = "state.redb";
 const NEW_PATH: &str = "state.redb.new";
 /// A damaged file that another was made in place of.
 const ASIDE_PATH: &str = "state.redb.damaged";
@@ -180,6 +181,17 @@ impl Tables {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Where each stream's segments are.
+    pub(crate) fn segments(&self) -> Result<Vec<(u64, Vec<Position>)>> {
+        let read = || -> Result<RowsOf<u64>, redb::Error> {
+            let streams = self.database.begin_read()?.open_table(STREAMS)?;
+            let rows = streams.iter()?.map(|row| row.map(|(key, value)| (key.value(), value.value().to_vec())));
+            Ok(rows.collect::<Result<_, _>>()?)
+        };
+        let rows = guarded("reading", || read().map_err(|error| failed("reading", error)))?;
+        rows.into_iter().map(|(number, bytes)| Ok((number, unseal::<StreamRow>(&bytes)?.segments))).collect()
     }
 
     fn open_file(file: Arc<dyn File>) -> Result<Tables> {

@@ -79,6 +79,10 @@ impl Storage for Disk {
         fs::rename(self.path(from), self.path(to))
     }
 
+    fn link_outside(&self, path: &str, outside: &Path) -> io::Result<()> {
+        fs::hard_link(self.path(path), outside)
+    }
+
     fn remove(&self, path: &str) -> io::Result<()> {
         fs::remove_file(self.path(path))
     }

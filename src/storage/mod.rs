@@ -15,7 +15,7 @@ mod redb_backend;
 #[cfg(any(test, feature = "simulation"))]
 pub mod sim;
 
-use std::{fmt, io, sync::Arc};
+use std::{fmt, io, path::Path, sync::Arc};
 
 pub(crate) use disk::Disk;
 pub(crate) use memory::Memory;
@@ -43,6 +43,17 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     ///
     /// `NotFound` if there is no such file; otherwise what the system says.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Gives a file a second name outside this storage, in the system's file system. Both names then are of the same
+    /// bytes; as with any name, the caller makes the new one durable.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; `Unsupported` if the file is not one of the system's, as by default.
+    fn link_outside(&self, path: &str, outside: &Path) -> io::Result<()> {
+        let _ = (path, outside);
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Removes a file. Handles that are open stay usable.
     ///

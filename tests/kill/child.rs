@@ -11,8 +11,9 @@
 //! T stream id                            nothing before the ID is there
 //! ! text                                 an error
 //! ```
+//!
+//! And what `passing` says of streams that come and go.
 
-use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::Child;
 use std::thread;
@@ -20,7 +21,8 @@ use std::time::Duration;
 
 use streamlog::{Broker, Durability, Id, Message, Result, Trim};
 
-use crate::Random;
+use crate::passing;
+use crate::process::{Random, begin_child, command, durability, list, say, small_files, value, words};
 
 pub(crate) const STREAMS: [&str; 2] = ["orders", "events"];
 pub(crate) const GROUPS: [&str; 2] = ["billing", "audit"];
@@ -32,15 +34,8 @@ const DIRECTORY: &str = "STREAMLOG_KILL_DIRECTORY";
 const LEVEL: &str = "STREAMLOG_KILL_LEVEL";
 const RUN: &str = "STREAMLOG_KILL_RUN";
 
-/// The bytes of the value beside a key: they follow from it.
-pub(crate) fn value(key: &str) -> Vec<u8> {
-    let mut random = Random::new(key.bytes().fold(0, |hash: u64, byte| hash.wrapping_mul(31) + u64::from(byte)));
-    let len = if random.below(60) == 0 { random.below(40_000) } else { random.below(200) };
-    (0..len).map(|_| random.next() as u8).collect()
-}
-
 pub(crate) fn start(path: &Path, level: &str, run: u64) -> Child {
-    let mut command = crate::command("child::works_until_it_is_killed");
+    let mut command = command("child::works_until_it_is_killed");
     command.env(DIRECTORY, path).env(LEVEL, level).env(RUN, run.to_string()).spawn().unwrap()
 }
 
@@ -49,28 +44,9 @@ pub(crate) fn start(path: &Path, level: &str, run: u64) -> Child {
 fn works_until_it_is_killed() {
     let Some(path) = std::env::var_os(DIRECTORY) else { return };
     let run: u64 = std::env::var(RUN).unwrap().parse().unwrap();
-    let level = match std::env::var(LEVEL).unwrap().as_str() {
-        "always" => Durability::Always,
-        "interval" => Durability::Interval(Duration::from_millis(3)),
-        _ => Durability::Os,
-    };
-    // Whoever should kill it may have died.
-    thread::spawn(|| {
-        drop(std::io::stdin().read_to_end(&mut Vec::new()));
-        std::process::exit(1);
-    });
-    // Ends the line that the test harness has begun.
-    say("");
-    // Small files, so that much happens between two kills.
-    let broker = Broker::builder()
-        .durability(level)
-        .segment_bytes(16 << 10)
-        .journal_file_bytes(64 << 10)
-        .checkpoint_bytes(200 << 10)
-        .tail_bytes(64 << 10)
-        .cache_bytes(64 << 10)
-        .open_files_max(4)
-        .open(path);
+    begin_child();
+    let builder = Broker::builder().durability(durability(&std::env::var(LEVEL).unwrap()));
+    let broker = small_files(builder).open(path);
     let broker = match broker {
         Ok(broker) => broker,
         Err(error) => return say(&format!("! opening: {error}")),
@@ -87,27 +63,14 @@ fn works_until_it_is_killed() {
             }
         }
         scope.spawn(move || tell(trim(broker)));
+        scope.spawn(move || tell(passing::work(broker, run)));
     });
-}
-
-fn say(line: &str) {
-    // One write of a whole line: the lines of threads do not mix. If nobody listens any more, the end is near.
-    drop(std::io::stdout().lock().write_all(format!("{line}\n").as_bytes()));
 }
 
 fn tell(result: Result<()>) {
     if let Err(error) = result {
         say(&format!("! {error}"));
     }
-}
-
-fn list(ids: &[Id]) -> String {
-    words(ids.iter().map(ToString::to_string))
-}
-
-/// Words to go on a line, each behind a blank.
-fn words(words: impl Iterator<Item = String>) -> String {
-    words.flat_map(|word| [" ".to_owned(), word]).collect()
 }
 
 fn produce(broker: &Broker, run: u64, number: u64) -> Result<()> {

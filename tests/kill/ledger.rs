@@ -4,20 +4,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use streamlog::{Broker, Id, Stream};
 
-use crate::child::{GROUPS, STREAMS, value};
-
-/// An entry's key: its producer, the number of the add, its index in the batch and how many that has.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Key {
-    producer: String,
-    n: u64,
-    index: u64,
-    count: u64,
-}
+use crate::child::{GROUPS, STREAMS};
+use crate::entries::{Key, check_batches, read};
+use crate::passing::Passing;
+use crate::process::parse_ids;
 
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     streams: HashMap<String, StreamBook>,
+    passing: Passing,
     /// How many adds of each producer are known to have happened.
     adds: HashMap<String, u64>,
     checks: u64,
@@ -25,6 +20,8 @@ pub(crate) struct Ledger {
     acks: u64,
     /// Entries that were there, or deliveries and acknowledgements that had happened, though nobody had said so.
     unsaid: u64,
+    /// Streams that came and went took so many steps.
+    passed: u64,
 }
 
 #[derive(Debug, Default)]
@@ -46,19 +43,6 @@ struct GroupBook {
     /// Those of them whose acknowledgement was begun.
     wanted: BTreeSet<Id>,
     acked: BTreeSet<Id>,
-}
-
-fn parse_ids(words: &[&str]) -> Vec<Id> {
-    words.iter().map(|word| word.parse().unwrap()).collect()
-}
-
-impl Key {
-    fn parse(text: &str) -> Key {
-        let parts: Vec<_> = text.split('.').collect();
-        let [producer, n, index, count] = parts[..] else { panic!("no key: {text}") };
-        let number = |text: &str| text.parse().unwrap();
-        Key { producer: producer.to_owned(), n: number(n), index: number(index), count: number(count) }
-    }
 }
 
 impl Ledger {
@@ -89,8 +73,8 @@ impl Ledger {
                 let book = self.stream(stream);
                 book.trimmed_before = book.trimmed_before.max(id.parse().unwrap());
             }
-            // What the test harness says.
-            _ => {}
+            // What the test harness says, or of streams that come and go.
+            _ => drop(self.passing.take(&words)),
         }
     }
 
@@ -131,6 +115,12 @@ impl Ledger {
                 assert!(book.added.is_empty() && book.groups.is_empty(), "{name} is gone");
             }
         }
+        let (happened, returned) = self.passing.check(&broker);
+        assert!(
+            happened >= returned,
+            "of the streams that come and go {happened} steps are there, {returned} returned"
+        );
+        self.passed += happened as u64;
         broker.close().unwrap();
     }
 
@@ -187,43 +177,13 @@ impl Ledger {
 
     /// Nothing would have been shown if nothing had happened.
     pub(crate) fn assert_worth_it(&self) {
-        let Ledger { checks, entries, acks, unsaid, .. } = self;
-        eprintln!("{checks} checks, {entries} entries, {acks} acknowledgements, {unsaid} things unsaid");
-        assert!(*entries > *checks && *acks > *checks);
+        let Ledger { checks, entries, acks, unsaid, passed, .. } = self;
+        eprintln!(
+            "{checks} checks, {entries} entries, {acks} acknowledgements, {passed} steps of streams that come and go, \
+             {unsaid} things unsaid"
+        );
+        assert!(*entries > *checks && *acks > *checks && *passed > *checks);
     }
-}
-
-/// All entries, each with the value that belongs to its key.
-fn read(stream: &Stream) -> BTreeMap<Id, Key> {
-    let mut found = BTreeMap::new();
-    let mut last = Id::MIN;
-    for entry in stream.range(..) {
-        let entry = entry.unwrap();
-        assert!(entry.id > last, "{}: {} after {last}", stream.name(), entry.id);
-        last = entry.id;
-        let key = entry.text("key").unwrap();
-        assert!(entry.get("value") == Some(&value(key)), "{}: {} has other bytes", stream.name(), entry.id);
-        assert_eq!(entry.len(), 2);
-        found.insert(entry.id, Key::parse(key));
-    }
-    found
-}
-
-/// A batch is whole, but for what was trimmed at the stream's beginning, and nothing came in between.
-fn check_batches(name: &str, found: &BTreeMap<Id, Key>) {
-    let mut before: Option<&Key> = None;
-    for (id, key) in found {
-        let follows = match before {
-            Some(before) if before.index + 1 < before.count => {
-                *key == Key { index: before.index + 1, ..before.clone() }
-            }
-            Some(_) => key.index == 0,
-            None => true,
-        };
-        assert!(follows, "{name}: a batch is torn at {id}: {key:?} after {before:?}");
-        before = Some(key);
-    }
-    assert!(before.is_none_or(|last| last.index + 1 == last.count), "{name}: the last batch is torn: {before:?}");
 }
 
 impl GroupBook {

@@ -4,6 +4,7 @@
 //! that says what went wrong and what to do; with 2 if it was called wrongly.
 
 mod add;
+mod backup;
 mod demo;
 mod failure;
 mod info;
@@ -30,6 +31,7 @@ enum Verb {
     Add(add::Args),
     Read(read::Args),
     Info(info::Args),
+    Backup(backup::Args),
     /// Shows, in seconds and in a temporary directory, that a crash loses nothing
     ///
     /// Adds entries, has them worked on by another process, kills that process half-way, and counts what became of
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         Verb::Add(args) => add::run(&args),
         Verb::Read(args) => read::run(&args),
         Verb::Info(args) => info::run(&args),
+        Verb::Backup(args) => backup::run(&args),
         Verb::Demo => demo::run(),
         Verb::DemoWorkers(args) => demo::work(&args),
     };
