@@ -62,7 +62,7 @@ impl Broken {
 type Workloads = fn(u64, Broken) -> Verdict<u64>;
 
 /// How many may pass before the checker must have complained.
-const SEEDS_MAX: u64 = 300;
+const SEEDS_MAX: u64 = 1000;
 
 /// # Panics
 ///
