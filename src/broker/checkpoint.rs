@@ -63,7 +63,10 @@ pub(super) fn take(
             }
         }
     }
-    writer.sync(files)?;
+    if let Err(error) = writer.sync(files) {
+        cell.lock().state.put_back(delta);
+        return Err(error);
+    }
     Ok(Some(delta))
 }
 
@@ -115,8 +118,19 @@ impl Core {
             return Ok(false);
         }
         self.sync()?;
-        given_up.unlink(&self.files).map_err(|error| self.journal.fail(error))?;
+        self.unlink(kept, given_up)?;
         Ok(true)
+    }
+
+    /// Removes files that are given up. What cannot be now, for want of room, goes with the next checkpoint.
+    fn unlink(&self, kept: &mut Kept, given_up: GivenUp) -> Result<()> {
+        given_up.unlink(&self.files).map_err(|error| {
+            if error.is_for_want_of_room() {
+                kept.owe(given_up);
+                return error;
+            }
+            self.journal.fail(error)
+        })
     }
 
     fn write_checkpoint(&self, kept: &mut Kept) -> Result<()> {
@@ -140,7 +154,7 @@ impl Core {
             self.cache.forget(cell.number);
         }
         // What is left over is swept at the next opening, unless the close is clean.
-        given_up.unlink(&self.files).map_err(|error| self.journal.fail(error))?;
+        self.unlink(kept, given_up)?;
         let spares_max = self.options.checkpoint_bytes / self.options.journal_file_bytes.max(1) + 2;
         self.journal.release(commit.meta.floor, spares_max as usize)
     }

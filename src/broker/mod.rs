@@ -249,6 +249,11 @@ impl Broker {
         self.open.core.journal.prepare_spare()
     }
 
+    /// The bytes of all entries in memory that are in no segment yet, those that are being written not counted.
+    pub fn tail_bytes(&self) -> usize {
+        self.open.core.tail_bytes()
+    }
+
     /// Drops the broker as a crash would: nothing is written any more, and the lock is let go.
     pub fn crash(self) {
         self.open.core.set_closed();

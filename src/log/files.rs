@@ -119,9 +119,9 @@ impl SegmentFiles {
         Ok(file)
     }
 
-    /// Opens a file; where the system says that too many are open, once more with those closed that are kept here: the
-    /// limit of the process may be below ours.
-    fn retrying(&self, open: impl Fn() -> io::Result<Arc<dyn File>>) -> io::Result<Arc<dyn File>> {
+    /// Opens a file or a directory; where the system says that too many are open, once more with those closed that are kept
+    /// here: the limit of the process may be below ours.
+    fn retrying<T>(&self, open: impl Fn() -> io::Result<T>) -> io::Result<T> {
         open().or_else(|error| {
             if !too_many_open(&error) {
                 return Err(error);
@@ -129,6 +129,11 @@ impl SegmentFiles {
             self.open.lock().unwrap_or_else(PoisonError::into_inner).files.clear();
             open()
         })
+    }
+
+    /// Makes the names in a directory durable.
+    pub(crate) fn sync_dir(&self, dir: &str) -> io::Result<()> {
+        self.retrying(|| self.storage.sync_dir(dir))
     }
 
     /// Closes the files of a stream that is deleted, whose space is free only then.
@@ -144,7 +149,7 @@ impl SegmentFiles {
         let storage = &*self.storage;
         let dir = stream_dir(stream);
         let doing = |error| Error::io(format_args!("removing {dir}"), error);
-        let names = match storage.list(&dir) {
+        let names = match self.retrying(|| storage.list(&dir)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             names => names.map_err(doing)?,
         };
@@ -155,10 +160,10 @@ impl SegmentFiles {
         }
         if let Some(name) = unknown.first() {
             tracing::warn!(name, "an unknown file in {dir}, a deleted stream's directory, is left alone");
-            return storage.sync_dir(&dir).map_err(doing);
+            return self.sync_dir(&dir).map_err(doing);
         }
         storage.remove_dir(&dir).map_err(doing)?;
-        storage.sync_dir(STREAMS).map_err(doing)
+        self.sync_dir(STREAMS).map_err(doing)
     }
 
     /// Leaves of a segment's file the first `len` bytes, for good. In a new file: a backup may share the old one.
@@ -187,7 +192,7 @@ impl SegmentFiles {
             done => done.map_err(doing)?,
         }
         self.close(stream, first_id);
-        self.storage.sync_dir(&dir).and_then(|()| self.storage.sync_dir("")).map_err(doing)
+        self.sync_dir(&dir).and_then(|()| self.sync_dir("")).map_err(doing)
     }
 
     /// Removes what a crash in a [`cut`](Self::cut) left behind, for good.
@@ -195,7 +200,7 @@ impl SegmentFiles {
         match self.storage.remove(CUT) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             removed => removed
-                .and_then(|()| self.storage.sync_dir(""))
+                .and_then(|()| self.sync_dir(""))
                 .map_err(|error| Error::io(format_args!("removing {CUT}"), error)),
         }
     }
@@ -224,7 +229,7 @@ impl SegmentFiles {
     pub(crate) fn remove_others(&self, stream: u64, segments: &BTreeSet<Id>) -> Result<()> {
         let dir = stream_dir(stream);
         let doing = |error| Error::io(format_args!("sweeping {dir}"), error);
-        let names = match self.storage.list(&dir) {
+        let names = match self.retrying(|| self.storage.list(&dir)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             names => names.map_err(doing)?,
         };
@@ -239,7 +244,7 @@ impl SegmentFiles {
             self.remove(stream, first_id)?;
         }
         let dir = stream_dir(stream);
-        self.storage.sync_dir(&dir).map_err(|error| Error::io(format_args!("syncing {dir}"), error))
+        self.sync_dir(&dir).map_err(|error| Error::io(format_args!("syncing {dir}"), error))
     }
 
     fn keep(&self, stream: u64, first_id: Id, file: &Arc<dyn File>, forgotten: u64) {

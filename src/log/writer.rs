@@ -112,14 +112,16 @@ impl SegmentWriter {
     ///
     /// # Errors
     ///
-    /// What the system says: nothing is known then of what is durable, and writing must stop.
+    /// What the system says: nothing is known then of what is durable, and writing must stop, unless it was for want of
+    /// room, of files to be opened.
     pub(crate) fn sync(&mut self, files: &SegmentFiles) -> Result<()> {
         for unsynced in self.unsynced.drain(..) {
             unsynced.file().sync().map_err(|error| Error::sync("syncing a segment", error))?;
         }
-        if std::mem::take(&mut self.unsynced_names) {
+        if self.unsynced_names {
             let dir = stream_dir(self.owner.stream);
-            files.storage().sync_dir(&dir).map_err(|error| Error::sync(format_args!("syncing {dir}"), error))?;
+            files.sync_dir(&dir).map_err(|error| Error::sync(format_args!("syncing {dir}"), error))?;
+            self.unsynced_names = false;
         }
         Ok(())
     }
@@ -144,10 +146,7 @@ impl SegmentWriter {
             None => {
                 files.storage().create_dir(&dir).map_err(doing)?;
                 // Even if it was there: a process that was killed may have made it, and not synced its name.
-                files
-                    .storage()
-                    .sync_dir(STREAMS)
-                    .map_err(|error| Error::sync(format_args!("preparing {dir}"), error))?;
+                files.sync_dir(STREAMS).map_err(|error| Error::sync(format_args!("preparing {dir}"), error))?;
             }
             Some(segment) if !segment.position.sealed => {
                 let file = files.open(segment.stream, segment.position.first_id)?;

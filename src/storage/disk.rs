@@ -7,13 +7,14 @@
 //! system's journal alone orders names.
 
 use std::{
+    collections::HashMap,
     fs::{self, OpenOptions, TryLockError},
     hash::{BuildHasher, RandomState},
     io,
     path::{Path, PathBuf},
     process,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::SystemTime,
@@ -26,6 +27,9 @@ use super::{File, Lock, Storage};
 pub(crate) struct Disk {
     /// Absolute, so that a program that changes its working directory does not move its log.
     root: PathBuf,
+    /// The root and the directories right below it, once they were synced: that must not fail because no more files may
+    /// be open. Those of streams may be many.
+    dirs: Mutex<HashMap<String, Arc<fs::File>>>,
 }
 
 impl Disk {
@@ -53,7 +57,7 @@ impl Disk {
                 _ => {}
             }
         }
-        Ok(Disk { root })
+        Ok(Disk { root, dirs: Mutex::default() })
     }
 
     /// The system's path: part by part, because some Windows paths take no `/`.
@@ -105,7 +109,17 @@ impl Storage for Disk {
     }
 
     fn sync_dir(&self, dir: &str) -> io::Result<()> {
-        sync_names(&self.path(dir))
+        if cfg!(windows) || dir.contains('/') {
+            return sync_names(&self.path(dir));
+        }
+        let open = {
+            let mut dirs = self.dirs.lock().unwrap_or_else(PoisonError::into_inner);
+            match dirs.get(dir) {
+                Some(open) => Arc::clone(open),
+                None => Arc::clone(dirs.entry(dir.to_owned()).or_insert(Arc::new(fs::File::open(self.path(dir))?))),
+            }
+        };
+        open.sync_all()
     }
 
     fn lock(&self, path: &str) -> io::Result<Box<dyn Lock>> {

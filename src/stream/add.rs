@@ -222,7 +222,10 @@ impl Batch<'_> {
     /// As [`push`](Batch::push).
     pub fn push_with_id(&mut self, id: impl Into<IdSpec>, fields: impl IntoFields) -> Result<()> {
         let options = &self.stream.core().options;
-        let start = self.bodies.bytes.len();
+        let id = id.into();
+        let start = self.bodies.ends.last().copied().unwrap_or(0);
+        // What a panic in the fields before left.
+        self.bodies.bytes.truncate(start);
         encode_body(fields, options.max_entry_bytes, &mut self.bodies.bytes)?;
         // An ID and a length stand beside each body.
         let bytes = self.bodies.bytes.len() + (self.bodies.len() + 1) * 32;
@@ -231,7 +234,7 @@ impl Batch<'_> {
             return Err(Error::too_large("a batch", bytes, options.max_batch_bytes));
         }
         self.bodies.end_body();
-        self.ids.push(id.into());
+        self.ids.push(id);
         Ok(())
     }
 

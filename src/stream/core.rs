@@ -455,6 +455,12 @@ impl Core {
         })
     }
 
+    /// What all tails hold in memory.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn tail_bytes(&self) -> usize {
+        self.tail_bytes.load(Ordering::Relaxed)
+    }
+
     /// Counts what the stream's tail holds; returns what all hold.
     pub(crate) fn count_tail(&self, stream: &mut Inner) -> usize {
         let bytes = if stream.deleted { 0 } else { stream.state.log.tail_bytes() };

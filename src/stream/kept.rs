@@ -55,17 +55,17 @@ impl GivenUp {
     }
 
     /// Removes the files, for good: after a clean close nobody looks for what a loss of power brings back.
-    pub(crate) fn unlink(self, files: &SegmentFiles) -> Result<()> {
+    pub(crate) fn unlink(&self, files: &SegmentFiles) -> Result<()> {
         // First, while the names are there.
-        for (stream, first_id, begin) in self.hollow {
+        for &(stream, first_id, begin) in &self.hollow {
             if !self.streams.iter().any(|cell| cell.number == stream) {
                 files.cut(stream, first_id, begin)?;
             }
         }
-        for (stream, first_ids) in self.segments {
-            files.remove_all(stream, &first_ids)?;
+        for (stream, first_ids) in &self.segments {
+            files.remove_all(*stream, first_ids)?;
         }
-        for cell in self.streams {
+        for cell in &self.streams {
             // Nobody writes there any more: a flush that was under way when the stream was deleted has ended.
             let mut writer = cell.lock_writer();
             writer.forget();
@@ -112,6 +112,15 @@ impl Kept {
             Kept::Closed => Error::closed(),
         };
         Err(failed)
+    }
+
+    /// Takes note of what is still to be removed: with the next checkpoint, which writes everything.
+    pub(crate) fn owe(&mut self, given_up: GivenUp) {
+        match self {
+            Kept::Open(_) => *self = Kept::InDoubt(given_up),
+            Kept::InDoubt(owed) => owed.extend(given_up),
+            Kept::Closed => {}
+        }
     }
 
     /// Closes the file for good.

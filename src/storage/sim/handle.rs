@@ -64,23 +64,28 @@ impl Boot {
         Ok((state, Step::Whole))
     }
 
-    /// Does what was to be done in the middle of this, if this is where. The disk's lock is free: it uses the disk.
+    /// Does what was to be done in the middle of this, if this is where, and takes its time. The disk's lock is free: others
+    /// use the disk.
     fn interrupt(&self, path: impl FnOnce() -> String) {
-        let now = {
+        let (now, delay) = {
             let mut state = locked(&self.state);
-            if state.meanwhile.is_none() || state.off || state.boot != self.number {
+            if state.meanwhile.is_none() && state.slow.is_none() || state.off || state.boot != self.number {
                 return;
             }
             let path = path();
-            state.meanwhile.take_if(|meanwhile| {
+            let now = state.meanwhile.take_if(|meanwhile| {
                 let here = path.contains(meanwhile.path_contains);
                 let now = here && meanwhile.after == 0;
                 meanwhile.after -= u64::from(here && !now);
                 now
-            })
+            });
+            (now, state.slow.as_ref().filter(|(part, _)| path.contains(part)).map(|(_, delay)| *delay))
         };
         if let Some(meanwhile) = now {
             (meanwhile.run)();
+        }
+        if let Some(delay) = delay {
+            std::thread::sleep(delay);
         }
     }
 

@@ -32,6 +32,7 @@ use std::{
     collections::BTreeSet,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use super::{Storage, memory::split};
@@ -101,6 +102,8 @@ struct State {
     /// Syncs put off by a lie.
     late: Vec<Late>,
     meanwhile: Option<Meanwhile>,
+    /// Changes of files whose path contains this take so long.
+    slow: Option<(String, Duration)>,
     /// Paths locked in this boot.
     locks: BTreeSet<String>,
     /// Apart from `identities`, so that tearing one write more does not change every file's identity.
@@ -154,6 +157,7 @@ impl SimDisk {
             lies: Vec::new(),
             late: Vec::new(),
             meanwhile: None,
+            slow: None,
             locks: BTreeSet::new(),
             tearing: Random::new(seeds.next()),
             identities: Random::new(seeds.next()),
@@ -209,6 +213,11 @@ impl SimDisk {
         state.late.clear();
         state.meanwhile = None;
         state.locks.clear();
+    }
+
+    /// From now on a change of a file whose path contains this takes so long; `None` for as long as it takes.
+    pub fn slow(&self, path_contains: &str, delay: Option<Duration>) {
+        locked(&self.state).slow = delay.map(|delay| (path_contains.to_owned(), delay));
     }
 
     /// Arms a fault.
