@@ -167,7 +167,8 @@ fn epoch(trial: &mut Trial, manner: Manner, chance: &mut Chance) -> Verdict<u64>
         }
     }
     let survival = chance.survival();
-    let again: Vec<_> = (0..chance.below(4)).map(|_| (1 + chance.below(40), chance.survival())).collect();
+    // A recovery takes some eighty operations of the disk: everywhere in it, and after it.
+    let again: Vec<_> = (0..chance.below(4)).map(|_| (1 + chance.below(110), chance.survival())).collect();
     trial.crash(survival, &again)?;
     if chance.once_in(3) {
         trial.check_files()?;
