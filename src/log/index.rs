@@ -51,6 +51,12 @@ impl Index {
         self.blocks.partition_point(|block| block.offset <= offset).checked_sub(1)
     }
 
+    /// The block that begins at this offset, and the next.
+    pub(crate) fn block_at(&self, offset: u64) -> Option<(IndexEntry, Option<IndexEntry>)> {
+        let number = self.block_of_offset(offset)?;
+        Some((self.blocks[number], self.blocks.get(number + 1).copied()))
+    }
+
     /// A block's beginning, and where it ends in a segment whose frames end at `end`.
     pub(crate) fn block(&self, number: usize, end: u64) -> (IndexEntry, u64) {
         (self.blocks[number], self.blocks.get(number + 1).map_or(end, |next| next.offset.min(end)))

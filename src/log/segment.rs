@@ -18,8 +18,9 @@ use super::files::{SegmentFiles, segment_path};
 use super::frame::{self, Frame, Salt};
 use super::header::{self, Identity, Magic};
 use super::index::Index;
+use super::salvage::{Bad, salvage};
 use crate::codec;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::id::Id;
 use crate::storage::File;
 use crate::sync::{PoisonError, RwLock};
@@ -155,13 +156,24 @@ impl Segment {
         let mut bytes = vec![0; (end - offset) as usize];
         let path = || self.path();
         read_exact(file, &mut bytes, offset, &path())?;
-        let first_ordinal = {
+        let (first, next) = {
             let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
-            let number = index.as_ref().and_then(|index| index.block_of_offset(offset).map(|n| index.block(n, end).0));
-            number.map_or(self.position.first_ordinal, |block| block.ordinal)
+            index.as_ref().and_then(|index| index.block_at(offset)).unzip()
         };
-        Block::decode((self.stream, self.position.first_ordinal, offset), first_ordinal, bytes, self.salt())
-            .map_err(|(at, what)| Error::corrupt(path(), offset + at, what))
+        let first_ordinal = first.map_or(self.position.first_ordinal, |block| block.ordinal);
+        let key = (self.stream, self.position.first_ordinal, offset);
+        Block::decode(key, first_ordinal, bytes, self.salt()).or_else(|(bytes, at, what)| {
+            let next = next.flatten().filter(|next| next.offset == end);
+            let next_ordinal = next.map_or(self.position.next_ordinal, |next| next.ordinal);
+            let low = first.map_or(self.position.first_id, |first| first.id);
+            let high = next.and_then(|next| next.id.previous()).unwrap_or(self.position.last_id);
+            let error = |at: u64| Error::corrupt(path(), offset + at, what);
+            let count = (next_ordinal - first_ordinal) as usize;
+            match salvage(&bytes, count, self.salt(), low, high) {
+                Some(salvaged) => Ok(Block::damaged(key, first_ordinal, bytes, salvaged, error)),
+                None => Err(error(at)),
+            }
+        })
     }
 
     /// Loads the index from the footer, or else by reading the segment through.
@@ -169,7 +181,11 @@ impl Segment {
         if self.index.read().unwrap_or_else(PoisonError::into_inner).is_some() {
             return Ok(());
         }
-        self.check_header(file)?;
+        match self.check_header(file) {
+            // Its frames' checksums say whose file it is.
+            Err(error) if error.kind() == ErrorKind::Corrupt => {}
+            checked => checked?,
+        }
         let index =
             if self.position.sealed { self.read_footer(file).map(|footer| footer.index) } else { self.scan(file) };
         let index = index.or_else(|error| if self.position.sealed { self.scan(file) } else { Err(error) })?;
@@ -217,7 +233,27 @@ impl Segment {
             ordinal += 1;
         }
         if offset != end || ordinal != next_ordinal {
-            return Err(Error::corrupt(path, begin, "its frames do not add up to what was written"));
+            return self.scan_around(file);
+        }
+        Ok(index)
+    }
+
+    /// Builds the index of a segment whose headers are damaged, from the frames that are whole.
+    fn scan_around(&self, file: &dyn File) -> Result<Index> {
+        let path = self.path();
+        let Position { begin, end, first_ordinal, next_ordinal, first_id, last_id, .. } = self.position;
+        let mut bytes = vec![0; (end - begin) as usize];
+        read_exact(file, &mut bytes, begin, &path)?;
+        let salvaged = salvage(&bytes, (next_ordinal - first_ordinal) as usize, self.salt(), first_id, last_id)
+            .ok_or_else(|| Error::corrupt(path, begin, "its frames do not add up to what was written"))?;
+        let mut index = Index::default();
+        for (ordinal, (id, at)) in (first_ordinal..).zip(salvaged.entries) {
+            // A block begins with an entry whose ID is known; what is damaged before the first one is in the first block.
+            let bad = |bad: &&Bad| bad.entries.contains(&((ordinal - first_ordinal) as usize));
+            let id = if ordinal == first_ordinal { first_id } else { id };
+            if ordinal == first_ordinal || !salvaged.bad.iter().any(|b| bad(&b)) {
+                index.note(id, ordinal, begin + u64::from(at));
+            }
         }
         Ok(index)
     }
