@@ -15,10 +15,11 @@ use serde::{Deserialize, Serialize};
 
 use super::block::{Block, BlockCache};
 use super::files::{SegmentFiles, segment_path};
-use super::frame::{self, Frame, Salt};
+use super::frame::{Frame, HEADER_LEN, Salt};
 use super::header::{self, Identity, Magic};
 use super::index::Index;
-use super::salvage::{Bad, salvage};
+use super::salvage::salvage;
+use super::survey::Survey;
 use crate::codec;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Id;
@@ -208,37 +209,24 @@ impl Segment {
         codec::decode(FOOTER_VERSION, frame.body).map_err(|error| bad(&error))
     }
 
-    /// Builds the index by reading every frame's header; their checksums are verified when they are read for use.
+    /// Builds the index by reading the segment through. Every frame is verified: an ID that is not what it was would hide
+    /// entries.
     fn scan(&self, file: &dyn File) -> Result<Index> {
-        const STEP: usize = 1 << 20;
         let path = self.path();
+        let Position { begin, end, first_id, first_ordinal, next_ordinal, .. } = self.position;
         let mut index = Index::default();
-        let Position { begin, end, first_ordinal, next_ordinal, .. } = self.position;
         let (mut ordinal, mut offset) = (first_ordinal, begin);
-        let mut window = (0, Vec::new());
-        while offset < end {
-            let inside = offset.checked_sub(window.0).map(|at| at as usize);
-            let head = inside.and_then(|at| window.1.get(at..)?.first_chunk::<{ frame::HEADER_LEN }>());
-            let Some(head) = head else {
-                let bytes = (end - offset).min(STEP as u64) as usize;
-                if bytes < frame::HEADER_LEN {
-                    return Err(Error::corrupt(path, offset, "the segment ends inside a frame"));
-                }
-                window = (offset, vec![0; bytes]);
-                read_exact(file, &mut window.1, offset, &path)?;
-                continue;
-            };
-            index.note(Id::from_bytes(frame::key(head)), ordinal, offset);
-            offset += (frame::HEADER_LEN + frame::body_len(head)) as u64;
+        let note = |id: Id, body: &[u8]| {
+            index.note(id, ordinal, offset);
             ordinal += 1;
-        }
-        if offset != end || ordinal != next_ordinal {
-            return self.scan_around(file);
-        }
-        Ok(index)
+            offset += (HEADER_LEN + body.len()) as u64;
+        };
+        let mut read = Position { end: begin, next_ordinal: first_ordinal, last_id: first_id, ..self.position.clone() };
+        Survey::new(file, &path, &self.position)?.until(end).extend(&mut read, note)?;
+        if (read.end, read.next_ordinal) == (end, next_ordinal) { Ok(index) } else { self.scan_around(file) }
     }
 
-    /// Builds the index of a segment whose headers are damaged, from the frames that are whole.
+    /// Builds the index of a damaged segment, from the frames that are whole.
     fn scan_around(&self, file: &dyn File) -> Result<Index> {
         let path = self.path();
         let Position { begin, end, first_ordinal, next_ordinal, first_id, last_id, .. } = self.position;
@@ -248,10 +236,11 @@ impl Segment {
             .ok_or_else(|| Error::corrupt(path, begin, "its frames do not add up to what was written"))?;
         let mut index = Index::default();
         for (ordinal, (id, at)) in (first_ordinal..).zip(salvaged.entries) {
-            // A block begins with an entry whose ID is known; what is damaged before the first one is in the first block.
-            let bad = |bad: &&Bad| bad.entries.contains(&((ordinal - first_ordinal) as usize));
-            let id = if ordinal == first_ordinal { first_id } else { id };
-            if ordinal == first_ordinal || !salvaged.bad.iter().any(|b| bad(&b)) {
+            let number = (ordinal - first_ordinal) as usize;
+            // A block begins with an entry whose ID is known. The segment's first one is, whatever became of it.
+            if number == 0 {
+                index.note(first_id, ordinal, begin);
+            } else if !salvaged.bad.iter().any(|bad| bad.entries.contains(&number)) {
                 index.note(id, ordinal, begin + u64::from(at));
             }
         }

@@ -81,6 +81,12 @@ impl<'a> Survey<'a> {
         Ok(Survey { file, path, len, salt: Salt::new(&position.identity), window: Vec::new(), window_offset: 0 })
     }
 
+    /// Has the survey end at this offset, as if the file did.
+    pub(crate) fn until(mut self, end: u64) -> Survey<'a> {
+        self.len = self.len.min(end);
+        self
+    }
+
     /// Goes on from where `position` ends, entry by entry, as long as each is whole and its ID greater than the one's
     /// before; moves `position` along.
     ///
