@@ -3,12 +3,16 @@
 
 #![cfg(feature = "simulation")]
 
+#[path = "common/directory.rs"]
+mod directory;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use directory::copy_dir;
 use streamlog::{Broker, Builder, Error, ErrorKind, Id};
 use tempfile::TempDir;
 
@@ -125,19 +129,6 @@ fn relative(path: &Path, directory: &Path) -> String {
 /// Where a preallocated file's zeros begin.
 fn end_of_data(bytes: &[u8]) -> usize {
     bytes.iter().rposition(|&byte| byte != 0).unwrap() + 1
-}
-
-fn copy_dir(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_dir(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 /// A copy of a directory in which one file has these bytes.

@@ -1,10 +1,14 @@
 //! Redb lost or damaged costs redeliveries, and nothing else. redb verifies nothing of what it reads: of 300 flipped bits it
 //! returned other bytes for more than half, and panicked at a few.
 
+#[path = "common/directory.rs"]
+mod directory;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use directory::copy_dir;
 use streamlog::{Broker, Builder, Durability, ErrorKind, Id, Trim};
 use tempfile::TempDir;
 
@@ -94,19 +98,6 @@ fn copy(from: &Path) -> TempDir {
     let to = tempfile::tempdir().unwrap();
     copy_dir(from, to.path());
     to
-}
-
-fn copy_dir(from: &Path, to: &Path) {
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            fs::create_dir(&target).unwrap();
-            copy_dir(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 #[test]
