@@ -7,7 +7,6 @@
 mod directory;
 
 use std::fmt::Write as _;
-use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
