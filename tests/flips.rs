@@ -77,7 +77,9 @@ fn end(bytes: &[u8]) -> usize {
 /// Flips every bit of the file, and hands what opening gave to `check`, with the byte.
 fn each_flip(files: &Files, path: &str, check: impl Fn(usize, Result<Broker>)) {
     let at = files.iter().position(|file| file.0 == path).unwrap();
-    for bit in 0..end(&files[at].1) * 8 {
+    let bits = end(&files[at].1) * 8;
+    println!("{path}: {bits} bits");
+    for bit in 0..bits {
         let mut flipped = files.clone();
         flipped[at].1[bit / 8] ^= 1 << (bit % 8);
         check(bit / 8, builder().open_on(disk(&flipped).storage()));
