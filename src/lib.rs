@@ -42,6 +42,7 @@
 //! | take over from the dead | [`Fetch::claim_idle`], [`Consumer::auto_claim`], [`Consumer::claim`] | `XAUTOCLAIM`, `XCLAIM` |
 //! | see what is stuck | [`Group::pending`], [`Group::pending_range`] | `XPENDING` |
 //! | keep a stream small | [`Stream::set_retention`], [`Stream::trim`], [`Stream::delete`] | `XTRIM`, `XDEL` |
+//! | know whether a directory is whole | [`check`] | |
 //! | look | [`Stream::info`], [`Stream::groups`], [`Group::consumers`] | `XINFO` |
 //! | test without a disk | [`Broker::in_memory`] | |
 //!
@@ -80,6 +81,8 @@
 //!         ↓
 //! broker       many streams in a directory: opening, checkpoints, background work, closing
 //!         ↓
+//! upkeep       a directory that is not open: checking it
+//!         ↓
 //! bin/streamlog   the program, on the public interface alone
 //! ```
 //!
@@ -102,6 +105,7 @@ mod storage;
 mod stream;
 mod sync;
 mod trim;
+mod upkeep;
 mod wait;
 
 pub use broker::{Broker, Builder};
@@ -120,3 +124,6 @@ pub use stream::{
     StreamInfo,
 };
 pub use trim::{Retention, Trim};
+#[cfg(feature = "simulation")]
+pub use upkeep::check_on;
+pub use upkeep::{Figures, Loss, Problem, Progress, Report, Warning, check, check_with};

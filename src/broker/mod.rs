@@ -3,10 +3,10 @@
 mod background;
 mod builder;
 mod checkpoint;
-mod format;
+pub(crate) mod format;
 mod open;
-mod rebuild;
-mod replay;
+pub(crate) mod rebuild;
+pub(crate) mod replay;
 
 use std::fmt;
 use std::path::Path;

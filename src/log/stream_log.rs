@@ -153,6 +153,11 @@ impl StreamLog {
         self.behind.map_or(self.tail.bytes_before(self.tail.next_ordinal()), |next| next.1)
     }
 
+    /// The entries in memory, of a log that nothing flushes.
+    pub(crate) fn tail(&self) -> &Chunk {
+        &self.tail
+    }
+
     /// The bytes in memory that a flush would free.
     pub(crate) fn tail_bytes(&self) -> usize {
         self.tail.bytes()
