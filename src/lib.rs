@@ -42,7 +42,7 @@
 //! | take over from the dead | [`Fetch::claim_idle`], [`Consumer::auto_claim`], [`Consumer::claim`] | `XAUTOCLAIM`, `XCLAIM` |
 //! | see what is stuck | [`Group::pending`], [`Group::pending_range`] | `XPENDING` |
 //! | keep a stream small | [`Stream::set_retention`], [`Stream::trim`], [`Stream::delete`] | `XTRIM`, `XDEL` |
-//! | know whether a directory is whole | [`check`] | |
+//! | know whether a directory is whole, and make the best of one that is not | [`check`], [`repair`] | |
 //! | look | [`Stream::info`], [`Stream::groups`], [`Group::consumers`] | `XINFO` |
 //! | test without a disk | [`Broker::in_memory`] | |
 //!
@@ -81,7 +81,7 @@
 //!         ↓
 //! broker       many streams in a directory: opening, checkpoints, background work, closing
 //!         ↓
-//! upkeep       a directory that is not open: checking it
+//! upkeep       a directory that is not open: checking and repairing it
 //!         ↓
 //! bin/streamlog   the program, on the public interface alone
 //! ```
@@ -124,6 +124,8 @@ pub use stream::{
     StreamInfo,
 };
 pub use trim::{Retention, Trim};
+pub use upkeep::{
+    Figures, Loss, Problem, Progress, Repair, Report, Warning, check, check_with, plan_repair, repair, repair_with,
+};
 #[cfg(feature = "simulation")]
-pub use upkeep::check_on;
-pub use upkeep::{Figures, Loss, Problem, Progress, Report, Warning, check, check_with};
+pub use upkeep::{check_on, repair_on};

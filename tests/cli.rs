@@ -289,7 +289,7 @@ fn errors_say_what_to_do() {
 }
 
 #[test]
-fn check_ends_with_0_for_a_whole_directory_and_with_1_and_the_place_for_a_damaged_one() {
+fn check_ends_with_0_for_a_whole_directory_and_with_1_for_a_damaged_one_which_repair_makes_whole() {
     let (_directory, dir) = new();
     ok(&["add", &dir, "orders"], b"first\nsecond\nthird\n");
     let (out, err) = ok(&["check", &dir], b"");
@@ -313,6 +313,23 @@ fn check_ends_with_0_for_a_whole_directory_and_with_1_and_the_place_for_a_damage
     assert_eq!((&problem["stream"], &problem["entries_lost"]), (&json!("orders"), &json!(1)));
     assert!(problem["offset"].as_u64().unwrap() > 0);
     fails(1, &["check", "/nowhere"], b"");
+
+    let (out, _) = ok(&["repair", &dir, "--dry-run"], b"");
+    assert!(out.contains("PROBLEM") && out.contains("1 entry from") && out.contains("will be in"), "{out}");
+    let err = run(&["repair", &dir], b"");
+    assert_eq!(err.status.code(), Some(1), "nobody was asked");
+    assert!(String::from_utf8(err.stderr).unwrap().contains("--yes"));
+    assert!(!Path::new(&dir).join("repair-1").exists());
+    let (out, _) = ok(&["repair", &dir, "--yes", "--json"], b"");
+    let repair: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&repair["repaired"], &repair["originals"]), (&json!(true), &json!("repair-1")));
+    assert_eq!(repair["problems"][0]["entries_lost"], 1);
+    let (out, _) = ok(&["read", &dir, "orders"], b"");
+    assert!(out.contains("first") && !out.contains("econd") && out.contains("third"), "{out}");
+    let (out, _) = ok(&["check", &dir], b"");
+    assert!(out.contains("whole") && out.contains("repair-1"), "{out}");
+    let (out, _) = ok(&["repair", &dir], b"");
+    assert!(out.contains("nothing to repair"), "{out}");
 }
 
 #[test]

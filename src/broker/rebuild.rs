@@ -199,20 +199,28 @@ impl Segments {
         let first_ids: BTreeSet<Id> = there.iter().chain(known.keys()).copied().collect();
         let mut found = Segments::default();
         let mut end = front;
+        // Whether the last one's file ends where its entries do.
+        let mut last_ends = false;
         for first_id in first_ids {
-            let (position, predecessor) = match known.remove(&first_id) {
-                Some(hollow) if hollow.hollow => (hollow, None),
+            // A part of that segment, from a repair that was cut off.
+            let inside = |last: &Position| last.sealed && first_id <= last.last_id;
+            if !known.contains_key(&first_id) && found.positions.last().is_some_and(inside) {
+                continue;
+            }
+            let (position, predecessor, ends) = match known.remove(&first_id) {
+                Some(hollow) if hollow.hollow => (hollow, None, true),
                 Some(_) if !there.contains(&first_id) => continue,
-                Some(sealed) if sealed.sealed => (sealed, None),
+                Some(sealed) if sealed.sealed => (sealed, None, true),
                 known => match survey(storage, directory, stream, first_id, known)? {
-                    Some((position, predecessor)) => (position, predecessor),
+                    Some(found) => found,
                     // Never made durable, and what was to be in it is in the journal.
                     None => break,
                 },
             };
-            // All of them were deleted since, and the file before was cut to its header.
-            let hollowed =
-                |last: &&mut Position| predecessor == Some(last.first_id) && last.next_ordinal == last.first_ordinal;
+            // All of them were deleted since, and the file before was cut to its header: nothing comes after that.
+            let hollowed = |last: &&mut Position| {
+                last_ends && predecessor == Some(last.first_id) && last.next_ordinal == last.first_ordinal
+            };
             if let Some(last) = found.positions.last_mut().filter(hollowed) {
                 (last.next_ordinal, last.sealed, last.hollow) = (position.first_ordinal, true, true);
                 last.last_id = first_id.previous().unwrap_or(first_id);
@@ -229,7 +237,7 @@ impl Segments {
             if let Some(last) = found.positions.last_mut() {
                 last.sealed = true;
             }
-            end = position.next_ordinal;
+            (end, last_ends) = (position.next_ordinal, ends);
             found.positions.push(position);
         }
         // A file with no entry yet is made anew.
@@ -241,15 +249,15 @@ impl Segments {
     }
 }
 
-/// How far a segment was written and what it says of its predecessor, going on from what is known of it; `None` if the
-/// file is not that segment's.
+/// How far a segment was written, what it says of its predecessor, and whether its file ends there, going on from what is
+/// known of it; `None` if the file is not that segment's.
 fn survey(
     storage: &dyn Storage,
     directory: Identity,
     stream: u64,
     first_id: Id,
     known: Option<Position>,
-) -> Result<Option<(Position, Option<Id>)>> {
+) -> Result<Option<(Position, Option<Id>, bool)>> {
     let path = segment_path(stream, first_id);
     let file = storage.open(&path).map_err(|error| Error::io(format_args!("opening {path}"), error))?;
     let (head, found) = match read_header(&*file, &path, directory) {
@@ -262,5 +270,5 @@ fn survey(
     }
     let stop = Survey::new(&*file, &path, &position)?.extend(&mut position, |_, _| true)?;
     position.sealed = matches!(stop, Stop::Footer(_));
-    Ok(Some((position, head.predecessor)))
+    Ok(Some((position, head.predecessor, !matches!(stop, Stop::Bad(_)))))
 }

@@ -22,7 +22,7 @@ pub(crate) struct Replay {
     with_segments: BTreeSet<u64>,
     /// Streams that a record of this replay deleted: no later record may name them.
     gone: BTreeSet<u64>,
-    next_stream: u64,
+    pub(crate) next_stream: u64,
     /// What is to be delivered again, if redb was lost.
     pub(crate) redeliver: Option<Redeliver>,
 }

@@ -134,6 +134,11 @@ impl StreamLog {
         true
     }
 
+    /// Takes these segments for those there were, in a repair.
+    pub(crate) fn mend(&mut self, stream: u64, positions: Vec<Position>) {
+        self.segments = positions.into_iter().map(|position| Segment::new(stream, position)).collect();
+    }
+
     /// The first ordinal that is not forgotten.
     pub(crate) fn first_ordinal(&self) -> u64 {
         self.first_ordinal

@@ -71,32 +71,57 @@ fn stream(storage: &dyn Storage, directory: Identity, number: u64, report: &mut 
         if let Some(last) = positions.last_mut() {
             last.sealed = true;
             if last.next_ordinal == last.first_ordinal {
-                // All of them were deleted, and it was cut to its header.
-                (last.next_ordinal, last.hollow) = (head.first_ordinal, true);
+                // All of them were deleted, and it was cut to its header; or all are damaged.
+                (last.next_ordinal, last.hollow) = (head.first_ordinal, last.end == last.begin);
                 last.last_id = first_id.previous().unwrap_or(first_id);
             }
         }
-        positions.push(extent(Survey::new(&*file, &path, &position)?, &position)?);
+        let Extent { mut position, ends, .. } = extent(Survey::new(&*file, &path, &position)?, &position, Id::MAX)?;
+        if !ends && position.next_ordinal == position.first_ordinal {
+            position.end = file.len().map_err(|error| Error::io(format_args!("reading {path}"), error))?;
+        }
+        positions.push(position);
         first.get_or_insert(head);
     }
     // A file with no entry yet is made anew.
-    positions.pop_if(|last| last.next_ordinal == last.first_ordinal);
+    if let Some(last) = positions.pop_if(|last| last.next_ordinal == last.first_ordinal)
+        && last.end > last.begin
+    {
+        let error = Error::corrupt(segment_path(number, last.first_id), last.begin, "none of its entries is whole");
+        report.damage(&error, "", first.as_ref().map(|head| &*head.name), Loss::default());
+    }
     Ok(first.zip(positions.first().cloned()).map(|(head, begin)| state(head, &begin, positions)))
 }
 
-/// How far a segment goes: what is bad in between is for the scan to say.
-fn extent(mut survey: Survey<'_>, begin: &Position) -> Result<Position> {
+/// How far a file goes.
+pub(super) struct Extent {
+    /// The entries, with each gap between them counted as one.
+    pub(super) position: Position,
+    /// Whether the file ends there, or has its footer.
+    pub(super) ends: bool,
+    /// Whether a gap may be of more than one.
+    pub(super) unclear: bool,
+}
+
+/// How far a segment goes, up to the ID `last`: what is bad in between is for the scan to say.
+pub(super) fn extent(mut survey: Survey<'_>, begin: &Position, last: Id) -> Result<Extent> {
     let mut at = begin.clone();
+    let mut unclear = false;
     loop {
-        match survey.extend(&mut at, |_, body| crate::entry::is_body(body))? {
-            Stop::Footer(footer) => {
+        match survey.extend(&mut at, |id, body| id <= last && crate::entry::is_body(body))? {
+            Stop::Footer(footer) if footer.last_id <= last => {
                 let next_ordinal = begin.first_ordinal + footer.count;
-                return Ok(Position { next_ordinal, last_id: footer.last_id, sealed: true, ..at });
+                let position = Position { next_ordinal, last_id: footer.last_id, sealed: true, ..at };
+                return Ok(Extent { position, ends: true, unclear: false });
             }
-            Stop::End => return Ok(at),
-            Stop::Bad(_) => match survey.next_entry(at.end + 1, at.last_id, Id::MAX)? {
-                Some(next) => (at.end, at.next_ordinal) = (next, at.next_ordinal + 1),
-                None => return Ok(at),
+            Stop::End => return Ok(Extent { position: at, ends: true, unclear }),
+            Stop::Footer(_) => return Ok(Extent { position: at, ends: false, unclear }),
+            Stop::Bad(_) => match survey.next_entry(at.end + 1, at.last_id, last)? {
+                Some(next) => {
+                    unclear |= survey.claimed_end(at.end)? != Some(next);
+                    (at.end, at.next_ordinal) = (next, at.next_ordinal + 1);
+                }
+                None => return Ok(Extent { position: at, ends: false, unclear }),
             },
         }
     }

@@ -35,6 +35,20 @@ pub(super) fn stream_number(name: &str) -> Option<u64> {
     name.parse().ok().filter(|number: &u64| number.to_string() == name)
 }
 
+/// What a repair adds to the name of a segment until it is whole.
+pub(super) const NEW: &str = ".new";
+
+/// The paths of segments that a repair was making when it was cut off.
+pub(super) fn half_made(storage: &dyn Storage) -> Result<Vec<String>> {
+    let mut half_made = Vec::new();
+    for dir in paths(storage, STREAMS)? {
+        let names = names(storage, &dir)?;
+        let new = names.iter().filter(|name| name.strip_suffix(NEW).and_then(parse_segment_name).is_some());
+        half_made.extend(new.map(|name| format!("{dir}/{name}")));
+    }
+    Ok(half_made)
+}
+
 /// The number of the repair whose originals are under this name.
 pub(super) fn repair_number(name: &str) -> Option<u64> {
     name.strip_prefix(ASIDE).and_then(stream_number)

@@ -23,7 +23,6 @@ use super::{alone, leftovers};
 const HEAD_BYTES: u64 = 4096;
 
 /// What there is.
-#[expect(dead_code, reason = "a repair begins with it")]
 pub(super) struct Loaded {
     pub(super) directory: Identity,
     pub(super) replay: Replay,
@@ -32,8 +31,6 @@ pub(super) struct Loaded {
     /// The greatest number that a record has had.
     pub(super) last_lsn: Lsn,
     pub(super) clean: bool,
-    /// Whether nothing was written here yet.
-    pub(super) new: bool,
 }
 
 /// Loads what there is, and says in `report` what is wrong with it.
@@ -73,13 +70,13 @@ pub(super) fn load(storage: &dyn Storage, report: &mut Report) -> Result<Loaded>
             (highest, false)
         }
     };
-    Ok(Loaded { directory, replay, alone: false, last_lsn, clean, new: false })
+    Ok(Loaded { directory, replay, alone: false, last_lsn, clean })
 }
 
 impl Loaded {
     fn nothing(directory: Identity) -> Loaded {
         let replay = Replay::new(tables::NOTHING, BTreeMap::new());
-        Loaded { directory, replay, alone: false, last_lsn: 0, clean: true, new: true }
+        Loaded { directory, replay, alone: false, last_lsn: 0, clean: true }
     }
 }
 
@@ -126,7 +123,7 @@ fn without_redb(storage: &dyn Storage, directory: Identity, lost: &Error, report
         report.damage(lost, tables::PATH, None, Loss::redelivery());
         report.figures.records = recovery.last_lsn - replay.meta.floor;
         let last_lsn = recovery.last_lsn;
-        return Ok(Loaded { directory, replay, alone: false, last_lsn, clean: false, new: false });
+        return Ok(Loaded { directory, replay, alone: false, last_lsn, clean: false });
     }
     for first_lsn in or_damage(journal::files(storage))?.unwrap_or_default() {
         let rebuilt = or_damage(from_file(storage, directory, first_lsn))?;
@@ -135,7 +132,7 @@ fn without_redb(storage: &dyn Storage, directory: Identity, lost: &Error, report
         if let Some(error) = journal {
             given_up(report, &error, recovery.last_lsn, last_lsn);
         }
-        return Ok(Loaded { directory, replay, alone: false, last_lsn, clean: false, new: false });
+        return Ok(Loaded { directory, replay, alone: false, last_lsn, clean: false });
     }
     report.damage(lost, tables::PATH, None, Loss { groups: true, ..Loss::redelivery() });
     let place = Place { stream: None, file: file::JOURNAL.to_owned(), offset: 0 };
@@ -144,7 +141,7 @@ fn without_redb(storage: &dyn Storage, directory: Identity, lost: &Error, report
     let streams = alone::streams(storage, directory, report)?;
     let next_stream = streams.keys().last().map_or(1, |last| last + 1);
     let meta = Meta { floor: last_lsn, covered: last_lsn, catalog: last_lsn, next_stream, journal: true };
-    Ok(Loaded { directory, replay: Replay::new(meta, streams), alone: true, last_lsn, clean: false, new: false })
+    Ok(Loaded { directory, replay: Replay::new(meta, streams), alone: true, last_lsn, clean: false })
 }
 
 /// The directory's UUID: what FORMAT says, or else what most files say that they belong to.

@@ -1,4 +1,5 @@
-//! Looking after a directory that is not open: [`check`] reads all of it and says what is damaged.
+//! Looking after a directory that is not open: [`check`] reads all of it and says what is damaged, [`repair`] makes the best
+//! of that.
 //!
 //! ```text
 //! load        the state: from redb and the journal, or from what there is of them
@@ -6,6 +7,8 @@
 //! stream      the segments of one stream, and the state against them
 //! leftovers   names that the state does not have
 //! report      what is said of all this
+//! plan        what a repair makes of one stream
+//! repair      the originals kept, the plan carried out
 //! ```
 //!
 //! It uses what opening uses to read, and decides nothing of its own about what a journal's end or a torn tail is. It does
@@ -14,14 +17,18 @@
 mod alone;
 mod leftovers;
 mod load;
+mod plan;
+mod repair;
 mod report;
 mod scan;
 mod stream;
 
 use std::path::Path;
-#[cfg(any(test, feature = "simulation"))]
 use std::sync::Arc;
 
+#[cfg(any(test, feature = "simulation"))]
+pub use self::repair::repair_on;
+pub use self::repair::{Repair, plan_repair, repair, repair_with};
 pub use self::report::{Figures, Loss, Problem, Progress, Report, Warning};
 use crate::broker::format;
 use crate::error::{Error, ErrorKind, Result};
@@ -88,13 +95,13 @@ fn check_storage(storage: &dyn Storage, progress: impl FnMut(Progress)) -> Resul
 }
 
 /// The disk under a directory that must be there.
-fn existing(path: &Path) -> Result<Box<dyn Storage>> {
+fn existing(path: &Path) -> Result<Arc<dyn Storage>> {
     let doing = |error| Error::io(format_args!("opening {}", path.display()), error);
     if !std::fs::metadata(path).map_err(doing)?.is_dir() {
         let text = format!("{} is no directory", path.display());
         return Err(Error::new(ErrorKind::ForeignDirectory, text));
     }
-    Ok(Box::new(Disk::open(path).map_err(doing)?))
+    Ok(Arc::new(Disk::open(path).map_err(doing)?))
 }
 
 fn lock(storage: &dyn Storage) -> Result<Box<dyn Lock>> {
@@ -119,7 +126,6 @@ fn nonempty(storage: &dyn Storage) -> Result<()> {
 }
 
 /// What there is, and what is wrong with it.
-#[expect(dead_code, reason = "a repair begins with it")]
 struct Examined {
     loaded: Loaded,
     /// By stream, in the order of their numbers.

@@ -3,15 +3,17 @@
 use std::ops::{Range, RangeInclusive};
 
 use crate::entry;
-use crate::error::{Place, Result};
+use crate::error::{Error, Place, Result};
 use crate::id::Id;
-use crate::log::Segment;
 use crate::log::files::stream_dir;
 use crate::log::header::Identity;
+use crate::log::survey::Survey;
+use crate::log::{Position, Segment};
 use crate::state::tables;
 use crate::state::{Group, StreamState};
 use crate::storage::Storage;
 
+use super::alone::{Extent, extent};
 use super::report::{Loss, Report};
 use super::scan::{Is, Scanned, scan};
 
@@ -38,7 +40,15 @@ pub(super) fn check(
     let mut scanned = Vec::new();
     let mut uncovered = Vec::new();
     let mut end = front;
-    for segment in state.log.segments() {
+    let segments: Vec<&Segment> = state.log.segments().collect();
+    for (number, &segment) in segments.iter().enumerate() {
+        let next = segments.get(number + 1).map(|next| &next.position);
+        let ordinal = next.map_or(state.log.tail().first_ordinal(), |next| next.first_ordinal);
+        let tail = state.log.tail();
+        let last = next.map(|next| next.first_id).or(tail.id_at(tail.first_ordinal()));
+        let last = last.map_or(Some(state.last_id), Id::previous).unwrap_or(Id::MIN);
+        let longer = longer(storage, state, segment, ordinal, last)?;
+        let segment = longer.as_ref().unwrap_or(segment);
         let found = scan(storage, directory, state, segment, front)?;
         told(found.bytes);
         if segment.position.first_ordinal > end {
@@ -64,6 +74,43 @@ pub(super) fn check(
         report.problem(in_file(state, stream_dir(state.number), 0), "a segment is missing", loss);
     }
     Ok(Checked { scanned, uncovered })
+}
+
+/// A segment of which entries up to the ordinal `next` and the ID `last` are missing, as far as its file goes: where the state was rebuilt, it
+/// was read up to the first damage only.
+fn longer(
+    storage: &dyn Storage,
+    state: &StreamState,
+    segment: &Segment,
+    next: u64,
+    last: Id,
+) -> Result<Option<Segment>> {
+    let (position, path) = (&segment.position, segment.path());
+    if position.hollow || position.next_ordinal >= next {
+        return Ok(None);
+    }
+    let Ok(file) = storage.open(&path) else { return Ok(None) };
+    let Position { first_id, first_ordinal, begin, .. } = *position;
+    let start = Position { last_id: first_id, next_ordinal: first_ordinal, end: begin, ..position.clone() };
+    let Extent { position: mut found, ends, unclear } = extent(Survey::new(&*file, &path, position)?, &start, last)?;
+    let missing = next.saturating_sub(found.next_ordinal);
+    if found.next_ordinal > next || (missing == 0 && found.end <= position.end) {
+        return Ok(None);
+    }
+    if missing > 0 && !found.sealed {
+        // Where it is not known how many are missing, and some were deleted, it would not be known which.
+        if state.tombstones.count(position.next_ordinal, next) > 0 {
+            return Ok(None);
+        }
+        if !ends {
+            found.end = file.len().map_err(|error| Error::io(format_args!("reading {path}"), error))?;
+            found.last_id = last;
+        }
+        if unclear || !ends {
+            found.next_ordinal = next;
+        }
+    }
+    Ok(Some(Segment::new(segment.stream, found)))
 }
 
 fn in_file(state: &StreamState, file: String, offset: u64) -> Place {
@@ -112,7 +159,10 @@ fn of_segment(
     let Some((last, _)) = before.last() else { return };
     let mut wrong = |what: &str| report.problem(in_file(state, segment.path(), 0), what, Loss::default());
     // One that was repaired may be in several parts, the first of which has its name.
-    let known = |id| before.iter().any(|(segment, _)| segment.position.first_id == id);
+    let known = |id| {
+        let first = before.first().map_or(Id::MIN, |(segment, _)| segment.position.first_id);
+        id < first || before.iter().any(|(segment, _)| segment.position.first_id == id)
+    };
     if found.header.is_none() && !found.predecessor.is_some_and(known) {
         wrong("the segment does not name the one before it");
     }

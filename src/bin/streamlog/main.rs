@@ -10,6 +10,7 @@ mod failure;
 mod info;
 mod open;
 mod read;
+mod repair;
 mod show;
 
 use std::process::ExitCode;
@@ -32,6 +33,7 @@ enum Verb {
     Read(read::Args),
     Info(info::Args),
     Check(check::Args),
+    Repair(repair::Args),
     /// Shows, in seconds and in a temporary directory, that a crash loses nothing
     ///
     /// Adds entries, has them worked on by another process, kills that process half-way, and counts what became of
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         Verb::Read(args) => done(read::run(&args)),
         Verb::Info(args) => done(info::run(&args)),
         Verb::Check(args) => check::run(&args),
+        Verb::Repair(args) => done(repair::run(&args)),
         Verb::Demo => done(demo::run()),
         Verb::DemoWorkers(args) => done(demo::work(&args)),
     };
