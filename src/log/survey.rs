@@ -2,6 +2,7 @@
 //! Every frame is verified. Knows one file; how the files of a stream follow each other is for others to judge.
 
 use std::fmt;
+use std::ops::Range;
 
 use super::frame::{self, Frame, HEADER_LEN, Salt};
 use super::header::{self, Identity};
@@ -123,15 +124,30 @@ impl<'a> Survey<'a> {
         }
     }
 
-    /// Where the frame at this offset ends, if its length can be believed.
+    /// How many entries there are between two offsets where bytes are damaged, if what is left of their frames agrees: one
+    /// ends where the next begins, and IDs ascend from `after`.
     ///
     /// # Errors
     ///
     /// What the system says.
-    pub(crate) fn claimed_end(&mut self, offset: u64) -> Result<Option<u64>> {
-        self.fill(offset, HEADER_LEN)?;
-        let head = self.window[(offset - self.window_offset) as usize..].first_chunk::<HEADER_LEN>();
-        Ok(head.map(|head| offset + (HEADER_LEN + frame::body_len(head)) as u64))
+    pub(crate) fn damaged_entries(&mut self, offsets: Range<u64>, mut after: Option<Id>) -> Result<Option<u64>> {
+        let (mut offset, mut count) = (offsets.start, 0);
+        while offset < offsets.end {
+            if offset >= self.len {
+                return Ok(None);
+            }
+            self.fill(offset, HEADER_LEN)?;
+            let head = self.window[(offset - self.window_offset) as usize..].first_chunk::<HEADER_LEN>();
+            let Some(head) = head else { return Ok(None) };
+            let id = Id::from_bytes(frame::key(head));
+            if Some(id) <= after || id == Id::MIN || head[HEADER_LEN - 1] != 0 {
+                return Ok(None);
+            }
+            after = Some(id);
+            offset += (HEADER_LEN + frame::body_len(head)) as u64;
+            count += 1;
+        }
+        Ok((offset == offsets.end).then_some(count))
     }
 
     /// The first offset from `from` on where an entry begins that is whole and has an ID after `after` and up to `last`.

@@ -95,7 +95,7 @@ fn stream(storage: &dyn Storage, directory: Identity, number: u64, report: &mut 
 
 /// How far a file goes.
 pub(super) struct Extent {
-    /// The entries, with each gap between them counted as one.
+    /// The entries, with each gap between them whose entries are not known counted as one.
     pub(super) position: Position,
     /// Whether the file ends there, or has its footer.
     pub(super) ends: bool,
@@ -118,8 +118,10 @@ pub(super) fn extent(mut survey: Survey<'_>, begin: &Position, last: Id) -> Resu
             Stop::Footer(_) => return Ok(Extent { position: at, ends: false, unclear }),
             Stop::Bad(_) => match survey.next_entry(at.end + 1, at.last_id, last)? {
                 Some(next) => {
-                    unclear |= survey.claimed_end(at.end)? != Some(next);
-                    (at.end, at.next_ordinal) = (next, at.next_ordinal + 1);
+                    let after = (at.next_ordinal > begin.first_ordinal).then_some(at.last_id);
+                    let count = survey.damaged_entries(at.end..next, after)?;
+                    unclear |= count.is_none();
+                    (at.end, at.next_ordinal) = (next, at.next_ordinal + count.unwrap_or(1));
                 }
                 None => return Ok(Extent { position: at, ends: false, unclear }),
             },

@@ -35,8 +35,8 @@ pub(super) enum Is {
 /// Whether it is known how many entries a gap has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Count {
-    /// The bad frame's length leads to the next good one.
-    One,
+    /// What is left of the bad frames says so.
+    Known,
     /// One or more, as their ordinals say.
     Some,
 }
@@ -177,7 +177,7 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    /// The pieces, with each gap counted as one entry.
+    /// The pieces, with each gap whose entries are not known counted as one.
     fn pieces(&mut self, mut survey: Survey<'_>) -> Result<Vec<Piece>> {
         let position = self.position;
         let mut pieces: Vec<Piece> = Vec::new();
@@ -215,10 +215,12 @@ impl Reading<'_> {
             };
             let next = survey.next_entry(at.end + 1, at.last_id, position.last_id)?;
             let offsets = at.end..next.unwrap_or(position.end);
-            let one = next.is_some() && survey.claimed_end(at.end)? == next;
-            let is = Is::Lost(what, if one { Count::One } else { Count::Some });
-            pieces.push(Piece { ordinals: at.next_ordinal..at.next_ordinal + 1, offsets, is });
-            at.next_ordinal += 1;
+            let after = (at.next_ordinal > first_ordinal).then_some(at.last_id);
+            let count = survey.damaged_entries(offsets.clone(), after)?;
+            let is = Is::Lost(what, if count.is_some() { Count::Known } else { Count::Some });
+            let gap = at.next_ordinal..at.next_ordinal + count.unwrap_or(1);
+            at.next_ordinal = gap.end;
+            pieces.push(Piece { ordinals: gap, offsets, is });
             match next {
                 Some(next) => at.end = next,
                 None => return Ok(pieces),
