@@ -93,9 +93,13 @@ pub(super) fn warn(storage: &dyn Storage, loaded: &Loaded, report: &mut Report) 
             report.warn(dir, "unknown, and left alone");
             continue;
         }
-        for name in names(storage, &dir)?.iter().filter(|name| parse_segment_name(name).is_none()) {
+        let unknown = |name: &&String| parse_segment_name(name.strip_suffix(NEW).unwrap_or(name)).is_none();
+        for name in names(storage, &dir)?.iter().filter(unknown) {
             report.warn(format!("{dir}/{name}"), "unknown, and left alone");
         }
+    }
+    for path in half_made(storage)? {
+        report.warn(path, "half made when a repair was cut off: remove it");
     }
     for (number, first_id) in segments(storage, loaded)? {
         let path = crate::log::files::segment_path(number, first_id);

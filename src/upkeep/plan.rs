@@ -298,7 +298,11 @@ fn amend(
 fn stored(storage: &dyn Storage, ordinal: u64, scanned: &[(&Segment, &Vec<Piece>)]) -> Result<Front> {
     let pieces = scanned.iter().flat_map(|&(segment, pieces)| pieces.iter().map(move |piece| (segment, piece)));
     let mut holding = pieces.filter(|(_, piece)| piece.is_whole() && piece.ordinals.contains(&ordinal));
-    let missing = || Error::corrupt(super::file::JOURNAL, 0, format_args!("the entry number {ordinal} is nowhere"));
+    let missing = || {
+        let stream = scanned.first().map_or(0, |(segment, _)| segment.stream);
+        let what = format_args!("the entry number {ordinal} is nowhere");
+        Error::corrupt(crate::log::files::stream_dir(stream), 0, what)
+    };
     let (segment, piece) = holding.next().ok_or_else(missing)?;
     let (path, old) = (segment.path(), &segment.position);
     let file = storage.open(&path).map_err(|error| Error::io(format_args!("opening {path}"), error))?;
