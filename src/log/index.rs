@@ -57,6 +57,12 @@ impl Index {
         Some((self.blocks[number], self.blocks.get(number + 1).copied()))
     }
 
+    /// The block whose first frame is at this offset.
+    pub(crate) fn at_offset(&self, offset: u64) -> Option<IndexEntry> {
+        let number = self.blocks.binary_search_by_key(&offset, |block| block.offset).ok()?;
+        Some(self.blocks[number])
+    }
+
     /// A block's beginning, and where it ends in a segment whose frames end at `end`.
     pub(crate) fn block(&self, number: usize, end: u64) -> (IndexEntry, u64) {
         (self.blocks[number], self.blocks.get(number + 1).map_or(end, |next| next.offset.min(end)))

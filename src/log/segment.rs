@@ -220,6 +220,7 @@ impl Segment {
             index.note(id, ordinal, offset);
             ordinal += 1;
             offset += (HEADER_LEN + body.len()) as u64;
+            true
         };
         let mut read = Position { end: begin, next_ordinal: first_ordinal, last_id: first_id, ..self.position.clone() };
         Survey::new(file, &path, &self.position)?.until(end).extend(&mut read, note)?;

@@ -137,6 +137,11 @@ impl StreamLog {
         true
     }
 
+    /// Takes these segments for those there were, in a repair.
+    pub(crate) fn mend(&mut self, stream: u64, positions: Vec<Position>) {
+        self.segments = positions.into_iter().map(|position| Segment::new(stream, position)).collect();
+    }
+
     /// The first ordinal that is not forgotten.
     pub(crate) fn first_ordinal(&self) -> u64 {
         self.first_ordinal
@@ -154,6 +159,11 @@ impl StreamLog {
     /// The bytes of all frames the stream got.
     pub(crate) fn next_bytes(&self) -> u64 {
         self.behind.map_or(self.tail.bytes_before(self.tail.next_ordinal()), |next| next.1)
+    }
+
+    /// The entries in memory, of a log that nothing flushes.
+    pub(crate) fn tail(&self) -> &Chunk {
+        &self.tail
     }
 
     /// The bytes in memory that a flush would free.
