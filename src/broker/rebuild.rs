@@ -54,7 +54,7 @@ fn from_file(storage: &dyn Storage, directory: Identity, first_lsn: Lsn) -> Resu
     let floor = first_lsn - 1;
     let meta = Meta { floor, covered: floor, catalog: floor, next_stream: snapshot.next_stream, journal: true };
     let mut streams = BTreeMap::new();
-    let mut holes = BTreeMap::new();
+    let mut claims = BTreeMap::new();
     let mut redeliver = Redeliver::default();
     for StreamSnapshot { number, row, groups, tombstones } in snapshot.streams {
         let segments = Segments::find(storage, directory, number, row.segments, row.front.ordinal, row.next_ordinal)?;
@@ -71,7 +71,7 @@ fn from_file(storage: &dyn Storage, directory: Identity, first_lsn: Lsn) -> Resu
             }
         }
         state.mark_all();
-        holes.insert(number, segments.holes);
+        claims.insert(number, (segments.holes, segments.hollowed));
         streams.insert(number, Loaded { state, covered: floor });
     }
     let mut replay = Replay::new(meta, streams);
@@ -79,8 +79,16 @@ fn from_file(storage: &dyn Storage, directory: Identity, first_lsn: Lsn) -> Resu
     let recovery = journal::recover(storage, directory, floor, floor, |lsn, record| replay.apply(lsn, record))?;
     let redeliver = replay.redeliver.take().unwrap_or_default();
     for (number, Loaded { state, .. }) in &mut replay.streams {
-        let missing = |hole: &Range<u64>| hole.end > state.front.ordinal;
-        if holes.get(number).is_some_and(|holes| holes.iter().any(missing)) || !state.log.cut_back(state.last_id) {
+        let front = state.front.ordinal;
+        let trimmed = |hole: &Range<u64>| hole.end <= front;
+        let deleted = |hollow: &Range<u64>| {
+            let from = hollow.start.max(front);
+            trimmed(hollow) || state.tombstones.count(from, hollow.end) == hollow.end - from
+        };
+        let true_claims = claims
+            .get(number)
+            .is_none_or(|(holes, hollowed)| holes.iter().all(trimmed) && hollowed.iter().all(deleted));
+        if !true_claims || !state.log.cut_back(state.last_id) {
             let what = format_args!("entries of the stream `{}` are missing", state.name);
             return Err(Error::corrupt(stream_dir(*number), 0, what).in_stream(&state.name));
         }
@@ -136,6 +144,8 @@ struct Segments {
     positions: Vec<Position>,
     /// Ordinals that no segment has and the journal need not have: they must have been trimmed since.
     holes: Vec<Range<u64>>,
+    /// Ordinals whose segment has none of them any more: they must have been deleted, or trimmed since.
+    hollowed: Vec<Range<u64>>,
 }
 
 impl Segments {
@@ -174,6 +184,7 @@ impl Segments {
             if let Some(last) = found.positions.last_mut().filter(hollowed) {
                 (last.next_ordinal, last.sealed, last.hollow) = (position.first_ordinal, true, true);
                 last.last_id = first_id.previous().unwrap_or(first_id);
+                found.hollowed.push(last.first_ordinal..last.next_ordinal);
                 end = position.first_ordinal;
             }
             if position.first_ordinal > end {
