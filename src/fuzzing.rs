@@ -120,7 +120,10 @@ pub fn segment(bytes: Bytes<'_>) {
 
     let mut entries: Vec<(Id, Vec<u8>)> = Vec::new();
     let mut survey = Survey::new(&*file, &path, &position).expect("memory is readable");
-    let stop = survey.extend(&mut position, |id, body| entries.push((id, body.to_vec())));
+    let stop = survey.extend(&mut position, |id, body| {
+        entries.push((id, body.to_vec()));
+        true
+    });
     let stop = stop.expect("memory is readable");
     let frames: usize = entries.iter().map(|(_, body)| HEADER_LEN + body.len()).sum();
     assert_eq!(position.end - position.begin, frames as u64);

@@ -44,7 +44,33 @@ pub(super) fn open(
     })?;
     let directory = format::open(&*storage)?;
     prepare(&*storage)?;
-    let Found { replay, recovery, redb } = find(&*storage, directory, &options)?;
+    let found = find(&*storage, directory, &options)?;
+    Ok((begin(storage, clock, options, directory, found)?, lock))
+}
+
+/// Begins with a state that was repaired: it is all there is, up to the record `last_lsn`. The journal's files are `used`.
+pub(super) fn mended(
+    storage: Arc<dyn Storage>,
+    clock: Arc<dyn Clock>,
+    options: Options,
+    directory: Identity,
+    replay: Replay,
+    last_lsn: Lsn,
+    used: Vec<String>,
+) -> Result<Core> {
+    let recovery = Recovery { last_lsn, clean: false, beyond: Vec::new(), used };
+    begin(storage, clock, options, directory, Found { replay, recovery, redb: Redb::Lost })
+}
+
+/// Makes what was found durable, and begins a new journal.
+fn begin(
+    storage: Arc<dyn Storage>,
+    clock: Arc<dyn Clock>,
+    options: Options,
+    directory: Identity,
+    found: Found,
+) -> Result<Core> {
+    let Found { replay, recovery, redb } = found;
     let meta = replay.meta;
     let from_redb = if options.breaks(Sabotage::NumberFromJournal) { 0 } else { meta.covered };
     let last_lsn = recovery.last_lsn.max(from_redb);
@@ -95,7 +121,7 @@ pub(super) fn open(
     // A file that held no record has given its name to the new one.
     let new = file::path(last_lsn + 1);
     remove(&*storage, &used.into_iter().filter(|path| *path != new).collect::<Vec<_>>())?;
-    Ok((Core::new(storage, clock, options, directory, journal, tables, catalog), lock))
+    Ok(Core::new(storage, clock, options, directory, journal, tables, catalog))
 }
 
 /// What there is, read and replayed.

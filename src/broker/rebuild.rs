@@ -31,13 +31,13 @@ use crate::storage::Storage;
 /// # Errors
 ///
 /// `Corrupt` if the journal or the segments do not have everything; what the system says.
-pub(super) fn rebuild(storage: &dyn Storage, directory: Identity, lost: &Error) -> Result<(Replay, Recovery)> {
+pub(crate) fn rebuild(storage: &dyn Storage, directory: Identity, lost: &Error) -> Result<(Replay, Recovery)> {
     let files = journal::files(storage)?;
     let mut reason = None;
     // From the oldest file: those before the last checkpoint may have come back after they were removed, and not all of
     // them. Each later one suffices if the segments have all that came before it.
     for first_lsn in files {
-        match from_file(storage, directory, first_lsn) {
+        match from_file(storage, directory, first_lsn).and_then(Rebuilt::whole) {
             Err(error) if error.kind() == ErrorKind::Corrupt => reason = reason.or(Some(error)),
             rebuilt => return rebuilt,
         }
@@ -46,7 +46,37 @@ pub(super) fn rebuild(storage: &dyn Storage, directory: Identity, lost: &Error) 
     Err(lost.beyond_rebuilding(&reason))
 }
 
-fn from_file(storage: &dyn Storage, directory: Identity, first_lsn: Lsn) -> Result<(Replay, Recovery)> {
+/// What was rebuilt, as far as it could be.
+pub(crate) struct Rebuilt {
+    pub(crate) replay: Replay,
+    pub(crate) recovery: Recovery,
+    /// Ordinals whose entries are nowhere, by stream.
+    pub(crate) holes: BTreeMap<u64, Vec<Range<u64>>>,
+    /// The damage that the journal was read up to.
+    pub(crate) journal: Option<Error>,
+}
+
+impl Rebuilt {
+    /// What it is if everything is there.
+    fn whole(self) -> Result<(Replay, Recovery)> {
+        if let Some(damage) = self.journal {
+            return Err(damage);
+        }
+        let missing = self.holes.iter().find(|(_, holes)| !holes.is_empty());
+        if let Some(Loaded { state, .. }) = missing.and_then(|(number, _)| self.replay.streams.get(number)) {
+            let what = format_args!("entries of the stream `{}` are missing", state.name);
+            return Err(Error::corrupt(stream_dir(state.number), 0, what).in_stream(&state.name));
+        }
+        Ok((self.replay, self.recovery))
+    }
+}
+
+/// Rebuilds the state from the snapshot of the journal file that begins with `first_lsn`, as far as that goes.
+///
+/// # Errors
+///
+/// `Corrupt` if there is no such snapshot, or the segments have other entries than the journal; what the system says.
+pub(crate) fn from_file(storage: &dyn Storage, directory: Identity, first_lsn: Lsn) -> Result<Rebuilt> {
     let damaged =
         |what: &dyn Display| Error::corrupt(journal::file::path(first_lsn), 0, format_args!("its snapshot: {what}"));
     let snapshot = journal::snapshot(storage, directory, first_lsn)?;
@@ -54,7 +84,8 @@ fn from_file(storage: &dyn Storage, directory: Identity, first_lsn: Lsn) -> Resu
     let floor = first_lsn - 1;
     let meta = Meta { floor, covered: floor, catalog: floor, next_stream: snapshot.next_stream, journal: true };
     let mut streams = BTreeMap::new();
-    let mut claims = BTreeMap::new();
+    let mut holes: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    let mut hollowed: BTreeMap<_, Vec<_>> = BTreeMap::new();
     let mut redeliver = Redeliver::default();
     for StreamSnapshot { number, row, groups, tombstones } in snapshot.streams {
         let segments = Segments::find(storage, directory, number, row.segments, row.front.ordinal, row.next_ordinal)?;
@@ -71,35 +102,46 @@ fn from_file(storage: &dyn Storage, directory: Identity, first_lsn: Lsn) -> Resu
             }
         }
         state.mark_all();
-        claims.insert(number, (segments.holes, segments.hollowed));
+        holes.insert(number, segments.holes);
+        hollowed.insert(number, segments.hollowed);
         streams.insert(number, Loaded { state, covered: floor });
     }
     let mut replay = Replay::new(meta, streams);
     replay.redeliver = Some(redeliver);
-    let recovery = journal::recover(storage, directory, floor, floor, |lsn, record| replay.apply(lsn, record))?;
+    let mut last_lsn = floor;
+    let recovered = journal::recover(storage, directory, floor, floor, |lsn, record| {
+        replay.apply(lsn, record)?;
+        last_lsn = lsn;
+        Ok(())
+    });
+    let (recovery, journal) = match recovered {
+        Err(error) if error.kind() == ErrorKind::Corrupt => (Recovery { last_lsn, ..Recovery::default() }, Some(error)),
+        recovered => (recovered?, None),
+    };
     let redeliver = replay.redeliver.take().unwrap_or_default();
+    holes.retain(|number, _| replay.streams.contains_key(number));
     for (number, Loaded { state, .. }) in &mut replay.streams {
         let front = state.front.ordinal;
-        let trimmed = |hole: &Range<u64>| hole.end <= front;
-        let deleted = |hollow: &Range<u64>| {
+        let is_alive = |hollow: &Range<u64>| {
             let from = hollow.start.max(front);
-            trimmed(hollow) || state.tombstones.count(from, hollow.end) == hollow.end - from
+            from < hollow.end && state.tombstones.count(from, hollow.end) < hollow.end - from
         };
-        let true_claims = claims
-            .get(number)
-            .is_none_or(|(holes, hollowed)| holes.iter().all(trimmed) && hollowed.iter().all(deleted));
-        if !true_claims || !state.log.cut_back(state.last_id) {
-            let what = format_args!("entries of the stream `{}` are missing", state.name);
+        if let Some(holes) = holes.get_mut(number) {
+            holes.extend(hollowed.remove(number).into_iter().flatten().filter(is_alive));
+            holes.retain(|hole| hole.end > front);
+        }
+        if !state.log.cut_back(state.last_id) {
+            let what = format_args!("the stream `{}` has other entries than the journal", state.name);
             return Err(Error::corrupt(stream_dir(*number), 0, what).in_stream(&state.name));
         }
         redeliver.set_back(state);
     }
-    Ok((replay, recovery))
+    Ok(Rebuilt { replay, recovery, holes, journal })
 }
 
 /// What each group is to be delivered again: everything from an ID on.
 #[derive(Debug, Default)]
-pub(super) struct Redeliver {
+pub(crate) struct Redeliver {
     groups: BTreeMap<(u64, u32), Id>,
 }
 
@@ -167,20 +209,28 @@ impl Segments {
         let first_ids: BTreeSet<Id> = there.iter().chain(known.keys()).copied().collect();
         let mut found = Segments::default();
         let mut end = front;
+        // Whether the last one's file ends where its entries do.
+        let mut last_ends = false;
         for first_id in first_ids {
-            let (position, predecessor) = match known.remove(&first_id) {
-                Some(hollow) if hollow.hollow => (hollow, None),
+            // A part of that segment, from a repair that was cut off.
+            let inside = |last: &Position| last.sealed && first_id <= last.last_id;
+            if !known.contains_key(&first_id) && found.positions.last().is_some_and(inside) {
+                continue;
+            }
+            let (position, predecessor, ends) = match known.remove(&first_id) {
+                Some(hollow) if hollow.hollow => (hollow, None, true),
                 Some(_) if !there.contains(&first_id) => continue,
-                Some(sealed) if sealed.sealed => (sealed, None),
+                Some(sealed) if sealed.sealed => (sealed, None, true),
                 known => match survey(storage, directory, stream, first_id, known)? {
-                    Some((position, predecessor)) => (position, predecessor),
+                    Some(found) => found,
                     // Never made durable, and what was to be in it is in the journal.
                     None => break,
                 },
             };
-            // All of them were deleted since, and the file before was cut to its header.
-            let hollowed =
-                |last: &&mut Position| predecessor == Some(last.first_id) && last.next_ordinal == last.first_ordinal;
+            // All of them were deleted since, and the file before was cut to its header: nothing comes after that.
+            let hollowed = |last: &&mut Position| {
+                last_ends && predecessor == Some(last.first_id) && last.next_ordinal == last.first_ordinal
+            };
             if let Some(last) = found.positions.last_mut().filter(hollowed) {
                 (last.next_ordinal, last.sealed, last.hollow) = (position.first_ordinal, true, true);
                 last.last_id = first_id.previous().unwrap_or(first_id);
@@ -198,7 +248,7 @@ impl Segments {
             if let Some(last) = found.positions.last_mut() {
                 last.sealed = true;
             }
-            end = position.next_ordinal;
+            (end, last_ends) = (position.next_ordinal, ends);
             found.positions.push(position);
         }
         // A file with no entry yet is made anew.
@@ -210,15 +260,15 @@ impl Segments {
     }
 }
 
-/// How far a segment was written and what it says of its predecessor, going on from what is known of it; `None` if the
-/// file is not that segment's.
+/// How far a segment was written, what it says of its predecessor, and whether its file ends there, going on from what is
+/// known of it; `None` if the file is not that segment's.
 fn survey(
     storage: &dyn Storage,
     directory: Identity,
     stream: u64,
     first_id: Id,
     known: Option<Position>,
-) -> Result<Option<(Position, Option<Id>)>> {
+) -> Result<Option<(Position, Option<Id>, bool)>> {
     let path = segment_path(stream, first_id);
     let file = storage.open(&path).map_err(|error| Error::io(format_args!("opening {path}"), error))?;
     let (head, found) = match read_header(&*file, &path, directory) {
@@ -229,7 +279,7 @@ fn survey(
     if head.stream != stream || head.first_id != first_id || found.identity != position.identity {
         return Ok(None);
     }
-    let stop = Survey::new(&*file, &path, &position)?.extend(&mut position, |_, _| {})?;
+    let stop = Survey::new(&*file, &path, &position)?.extend(&mut position, |_, _| true)?;
     position.sealed = matches!(stop, Stop::Footer(_));
-    Ok(Some((position, head.predecessor)))
+    Ok(Some((position, head.predecessor, !matches!(stop, Stop::Bad(_)))))
 }

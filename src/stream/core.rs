@@ -45,7 +45,7 @@ pub(crate) struct Core {
     /// Streams with entries that wait for a sync to be seen.
     unpublished: Mutex<Vec<Arc<StreamCell>>>,
     /// What all tails hold in memory.
-    tail_bytes: AtomicUsize,
+    pub(super) tail_bytes: AtomicUsize,
     closed: AtomicBool,
     /// Counts the consumers' handles: see [`Pending::stamp`](crate::state::Pending).
     pub(crate) sessions: AtomicU32,
@@ -61,9 +61,9 @@ pub(crate) struct Core {
     pub(crate) checkpoint_done: AtomicU64,
     /// Whether something could not be written for want of room, or the journal is over its limit and cannot be given up:
     /// no entry is added until there is room again. What frees room goes on.
-    short_of_room: AtomicBool,
+    pub(super) short_of_room: AtomicBool,
     /// The turn of those who found the journal over its limit.
-    over_limit: Mutex<()>,
+    pub(super) over_limit: Mutex<()>,
 }
 
 /// What an operation decided under the stream's lock.
@@ -454,122 +454,5 @@ impl Core {
             let streams = catalog.streams.values().map(|cell| StreamSnapshot::of(&cell.lock().state, first_lsn - 1));
             Snapshot { next_stream: catalog.next_stream, streams: streams.collect() }.encode()
         })
-    }
-
-    /// What all tails hold in memory.
-    #[cfg(any(test, feature = "simulation"))]
-    pub(crate) fn tail_bytes(&self) -> usize {
-        self.tail_bytes.load(Ordering::Relaxed)
-    }
-
-    /// Counts what the stream's tail holds; returns what all hold.
-    pub(crate) fn count_tail(&self, stream: &mut Inner) -> usize {
-        let bytes = if stream.deleted { 0 } else { stream.state.log.tail_bytes() };
-        let before = std::mem::replace(&mut stream.counted, bytes);
-        if bytes >= before {
-            self.tail_bytes.fetch_add(bytes - before, Ordering::Relaxed) + (bytes - before)
-        } else {
-            self.tail_bytes.fetch_sub(before - bytes, Ordering::Relaxed) - (before - bytes)
-        }
-    }
-
-    /// Sees to it that memory and journal stay within their bounds: asks the background for help, or helps. A failure is
-    /// not the caller's, whose change is made; if it stops writing, the next one is told.
-    pub(super) fn keep_within_bounds(&self, cell: &Arc<StreamCell>, tail_bytes: usize) {
-        if self.journal.wants_spare() {
-            self.work.want(Work::SPARE);
-        }
-        let since = |bytes: &AtomicU64| self.journal.appended_bytes().saturating_sub(bytes.load(Ordering::Relaxed));
-        if since(&self.checkpoint_begun) > self.options.checkpoint_bytes {
-            self.work.want(Work::CHECKPOINT);
-        }
-        let mut helped = Ok(());
-        if self.is_over_limit() {
-            let _turn = self.over_limit.lock().unwrap_or_else(PoisonError::into_inner);
-            // One checkpoint serves everybody who waits for it here.
-            if self.is_over_limit() {
-                helped = self.checkpoint();
-                if helped.is_err() {
-                    self.short_of_room.store(true, Ordering::Release);
-                }
-            }
-        }
-        if tail_bytes > self.options.tail_bytes / 2 {
-            self.work.want(Work::FLUSH);
-            if tail_bytes > self.options.tail_bytes {
-                helped = helped.and_then(|()| self.flush(cell));
-            }
-        }
-        if let Err(error) = helped {
-            tracing::warn!(%error, "what keeps memory and journal within their bounds failed");
-        }
-    }
-
-    fn is_over_limit(&self) -> bool {
-        let done = self.checkpoint_done.load(Ordering::Relaxed);
-        self.journal.appended_bytes().saturating_sub(done) > self.options.journal_bytes_max
-    }
-
-    pub(crate) fn is_short_of_room(&self) -> bool {
-        self.short_of_room.load(Ordering::Acquire)
-    }
-
-    /// Tries again what could not be written for want of room.
-    ///
-    /// # Errors
-    ///
-    /// As before: there is still none.
-    pub(crate) fn make_room(&self) -> Result<()> {
-        self.journal.check()?;
-        self.short_of_room.store(false, Ordering::Release);
-        let waiting = |cell: &&Arc<StreamCell>| cell.lock().state.log.is_flushing();
-        let made = self.cells().iter().filter(waiting).try_for_each(|cell| self.flush(cell));
-        let made = made.and_then(|()| if self.is_over_limit() { self.checkpoint() } else { Ok(()) });
-        if made.is_err() {
-            self.short_of_room.store(true, Ordering::Release);
-        }
-        made
-    }
-
-    /// Writes a stream's tail to its segments.
-    ///
-    /// # Errors
-    ///
-    /// What the system says: writing then stops, unless it was for want of room.
-    pub(crate) fn flush(&self, cell: &StreamCell) -> Result<()> {
-        let mut writer = cell.lock_writer();
-        // What an earlier flush could not write comes before the tail.
-        let mut waiting = true;
-        while waiting {
-            self.journal.check()?;
-            let begun = {
-                let mut stream = cell.lock();
-                waiting = stream.state.log.is_flushing();
-                if stream.deleted { None } else { stream.state.log.begin_flush() }
-            };
-            let Some((chunk, from, last)) = begun else { return Ok(()) };
-            let now_ms = self.clock.now_ms();
-            let written = writer
-                .write(&self.files, last.as_ref(), &chunk, from, self.roll(), now_ms)
-                .map_err(|error| self.failed_to_flush(error.in_stream(&cell.name)))?;
-            if written.len() > 1 {
-                // A segment is full: retention may drop others.
-                self.work.want(Work::TRIM);
-            }
-            let mut stream = cell.lock();
-            stream.state.log.end_flush(written);
-            self.count_tail(&mut stream);
-        }
-        Ok(())
-    }
-
-    /// Notes that segments could not be written: for want of room nothing is added until there is some; for any other reason
-    /// all writing stops.
-    pub(crate) fn failed_to_flush(&self, error: Error) -> Error {
-        if error.is_for_want_of_room() {
-            self.short_of_room.store(true, Ordering::Release);
-            return error;
-        }
-        self.journal.fail(error)
     }
 }

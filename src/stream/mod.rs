@@ -6,6 +6,7 @@
 //! This layer does not know how a broker is opened or closed, nor what checkpoints do.
 
 mod add;
+mod bounds;
 pub(crate) mod catalog;
 pub(crate) mod cell;
 mod claim;
