@@ -205,7 +205,8 @@ fn settle(
         Some(tables) => tables.commit(&commit).map(|()| tables)?,
         None => Tables::replace(files.storage(), Base::Nothing, &commit)?,
     };
-    GivenUp::of(&commit.deltas, catalog.deleted.clone()).unlink(files)?;
+    let mut given_up = GivenUp::of(&commit.deltas, catalog.deleted.clone());
+    given_up.unlink(files)?;
     Ok(tables)
 }
 
