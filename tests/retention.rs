@@ -23,7 +23,9 @@ fn a_damaged_stream_has_no_other_grow() {
     broker.close().unwrap();
     disk.restart(Survival::Kill);
     let segments = disk.list_all().into_iter().filter(|path| path.starts_with("streams/1/"));
-    segments.for_each(|path| assert!(disk.flip_bit(&path, 8 * 1000)));
+    for path in segments {
+        (200..10_000).step_by(16).for_each(|byte| assert!(disk.flip_bit(&path, 8 * byte)));
+    }
     let broker = open(&disk);
     assert_eq!(broker.trim_step().unwrap_err().kind(), ErrorKind::Corrupt);
     assert_eq!(broker.stream("a").unwrap().len().unwrap(), 100);

@@ -31,14 +31,16 @@ use crate::storage::Storage;
 /// # Errors
 ///
 /// `Corrupt` if the journal or the segments do not have everything; what the system says.
-pub(super) fn rebuild(storage: &dyn Storage, directory: Identity, lost: &Error) -> Result<(Replay, Recovery)> {
+pub(crate) fn rebuild(storage: &dyn Storage, directory: Identity, lost: &Error) -> Result<(Replay, Recovery)> {
     let files = journal::files(storage)?;
     let mut reason = None;
     let mut furthest: Option<(Replay, Recovery)> = None;
     // From the oldest file: those before the last checkpoint may have come back after they were removed, and not all of
     // them. Each later one suffices if the segments have all that came before it, and what lies in a gap only they have.
     for (number, &first_lsn) in files.iter().enumerate() {
-        match from_file(storage, directory, first_lsn, number == 0) {
+        // Before the oldest there was a checkpoint; what a later one says of segments need not be durable.
+        let segments = if number == 0 { Known::Durable } else { Known::Written };
+        match from_file(storage, directory, first_lsn, segments).and_then(Rebuilt::whole) {
             Err(error) if error.kind() == ErrorKind::Corrupt => reason = reason.or(Some(error)),
             Err(error) => return Err(error),
             Ok(rebuilt) => {
@@ -59,9 +61,50 @@ pub(super) fn rebuild(storage: &dyn Storage, directory: Identity, lost: &Error) 
     Err(lost.beyond_rebuilding(&reason))
 }
 
-/// `synced` is whether the segments that the snapshot names are known to be durable as far as it says: only a file before
-/// which a checkpoint was written tells that, and only the oldest is one for sure.
-fn from_file(storage: &dyn Storage, directory: Identity, first_lsn: Lsn, synced: bool) -> Result<(Replay, Recovery)> {
+/// Whether the segments that a snapshot names are believed to be what it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Known {
+    Durable,
+    /// They are read from their beginning.
+    Written,
+}
+
+/// What was rebuilt, as far as it could be.
+pub(crate) struct Rebuilt {
+    pub(crate) replay: Replay,
+    pub(crate) recovery: Recovery,
+    /// Ordinals whose entries are nowhere, by stream.
+    pub(crate) holes: BTreeMap<u64, Vec<Range<u64>>>,
+    /// The damage that the journal was read up to.
+    pub(crate) journal: Option<Error>,
+}
+
+impl Rebuilt {
+    /// What it is if everything is there.
+    fn whole(self) -> Result<(Replay, Recovery)> {
+        if let Some(damage) = self.journal {
+            return Err(damage);
+        }
+        let missing = self.holes.iter().find(|(_, holes)| !holes.is_empty());
+        if let Some(Loaded { state, .. }) = missing.and_then(|(number, _)| self.replay.streams.get(number)) {
+            let what = format_args!("entries of the stream `{}` are missing", state.name);
+            return Err(Error::corrupt(stream_dir(state.number), 0, what).in_stream(&state.name));
+        }
+        Ok((self.replay, self.recovery))
+    }
+}
+
+/// Rebuilds the state from the snapshot of the journal file that begins with `first_lsn`, as far as that goes.
+///
+/// # Errors
+///
+/// `Corrupt` if there is no such snapshot, or the segments have other entries than the journal; what the system says.
+pub(crate) fn from_file(
+    storage: &dyn Storage,
+    directory: Identity,
+    first_lsn: Lsn,
+    segments: Known,
+) -> Result<Rebuilt> {
     let damaged =
         |what: &dyn Display| Error::corrupt(journal::file::path(first_lsn), 0, format_args!("its snapshot: {what}"));
     let snapshot = journal::snapshot(storage, directory, first_lsn)?;
@@ -72,7 +115,7 @@ fn from_file(storage: &dyn Storage, directory: Identity, first_lsn: Lsn, synced:
     let mut holes = BTreeMap::new();
     let mut redeliver = Redeliver::default();
     for StreamSnapshot { number, row, groups, tombstones } in snapshot.streams {
-        let on_disk = OnDisk { storage, directory, stream: number, synced };
+        let on_disk = OnDisk { storage, directory, stream: number, known: segments };
         let segments = on_disk.find(row.segments, row.front.ordinal, row.next_ordinal)?;
         let row = StreamRow { segments: segments.positions, ..row };
         let next_ordinal = row.next_ordinal;
@@ -92,22 +135,34 @@ fn from_file(storage: &dyn Storage, directory: Identity, first_lsn: Lsn, synced:
     }
     let mut replay = Replay::new(meta, streams);
     replay.redeliver = Some(redeliver);
-    let recovery = journal::recover(storage, directory, floor, floor, |lsn, record| replay.apply(lsn, record))?;
+    let mut last_lsn = floor;
+    let recovered = journal::recover(storage, directory, floor, floor, |lsn, record| {
+        replay.apply(lsn, record)?;
+        last_lsn = lsn;
+        Ok(())
+    });
+    let (recovery, journal) = match recovered {
+        Err(error) if error.kind() == ErrorKind::Corrupt => (Recovery { last_lsn, ..Recovery::default() }, Some(error)),
+        recovered => (recovered?, None),
+    };
     let redeliver = replay.redeliver.take().unwrap_or_default();
+    holes.retain(|number, _| replay.streams.contains_key(number));
     for (number, Loaded { state, .. }) in &mut replay.streams {
-        let missing = |hole: &Range<u64>| hole.end > state.front.ordinal;
-        if holes.get(number).is_some_and(|holes| holes.iter().any(missing)) || !state.log.cut_back(state.last_id) {
-            let what = format_args!("entries of the stream `{}` are missing", state.name);
+        if let Some(holes) = holes.get_mut(number) {
+            holes.retain(|hole| hole.end > state.front.ordinal);
+        }
+        if !state.log.cut_back(state.last_id) {
+            let what = format_args!("the stream `{}` has other entries than the journal", state.name);
             return Err(Error::corrupt(stream_dir(*number), 0, what).in_stream(&state.name));
         }
         redeliver.set_back(state);
     }
-    Ok((replay, recovery))
+    Ok(Rebuilt { replay, recovery, holes, journal })
 }
 
 /// What each group is to be delivered again: everything from an ID on.
 #[derive(Debug, Default)]
-pub(super) struct Redeliver {
+pub(crate) struct Redeliver {
     groups: BTreeMap<(u64, u32), Id>,
 }
 
@@ -160,8 +215,7 @@ struct OnDisk<'a> {
     storage: &'a dyn Storage,
     directory: Identity,
     stream: u64,
-    /// Whether the positions known of them are of durable bytes.
-    synced: bool,
+    known: Known,
 }
 
 impl OnDisk<'_> {
@@ -175,25 +229,33 @@ impl OnDisk<'_> {
         let there: BTreeSet<Id> = names.iter().filter_map(|name| parse_segment_name(name)).collect();
         let mut known: BTreeMap<Id, Position> = known.into_iter().map(|known| (known.first_id, known)).collect();
         let last_known = known.keys().next_back().copied();
-        // What lies between those that are known was given up before.
+        // What lies before the last that is known was given up before.
         let new = there.iter().filter(|&&first_id| Some(first_id) > last_known);
         let first_ids: BTreeSet<Id> = new.chain(known.keys()).copied().collect();
         let mut found = Segments::default();
         let mut end = front;
+        // Whether the last one's file ends where its entries do.
+        let mut last_ends = false;
         for first_id in first_ids {
-            let (position, predecessor) = match known.remove(&first_id) {
-                Some(hollow) if hollow.hollow => (hollow, None),
+            // A part of that segment, from a repair that was cut off.
+            let inside = |last: &Position| last.sealed && first_id <= last.last_id;
+            if !known.contains_key(&first_id) && found.positions.last().is_some_and(inside) {
+                continue;
+            }
+            let (position, predecessor, ends) = match known.remove(&first_id) {
+                Some(hollow) if hollow.hollow => (hollow, None, true),
                 Some(_) if !there.contains(&first_id) => continue,
-                Some(sealed) if sealed.sealed && self.synced => (sealed, None),
+                Some(sealed) if sealed.sealed && self.known == Known::Durable => (sealed, None, true),
                 known => match self.survey(first_id, known)? {
-                    Some((position, predecessor)) => (position, predecessor),
+                    Some(found) => found,
                     // Never made durable, and what was to be in it is in the journal.
                     None => break,
                 },
             };
-            // All of them were deleted since, and the file before was cut to its header.
-            let hollowed =
-                |last: &&mut Position| predecessor == Some(last.first_id) && last.next_ordinal == last.first_ordinal;
+            // All of them were deleted since, and the file before was cut to its header: nothing comes after that.
+            let hollowed = |last: &&mut Position| {
+                last_ends && predecessor == Some(last.first_id) && last.next_ordinal == last.first_ordinal
+            };
             if let Some(last) = found.positions.last_mut().filter(hollowed) {
                 (last.next_ordinal, last.sealed, last.hollow) = (position.first_ordinal, true, true);
                 last.last_id = first_id.previous().unwrap_or(first_id);
@@ -210,7 +272,7 @@ impl OnDisk<'_> {
             if let Some(last) = found.positions.last_mut() {
                 last.sealed = true;
             }
-            end = position.next_ordinal;
+            (end, last_ends) = (position.next_ordinal, ends);
             found.positions.push(position);
         }
         // A file with no entry yet is made anew.
@@ -218,19 +280,14 @@ impl OnDisk<'_> {
         if end < next_ordinal {
             found.holes.push(end..next_ordinal);
         }
-        if !names.is_empty() {
-            self.storage.sync_dir(&dir).map_err(|error| Error::io(format_args!("syncing {dir}"), error))?;
-        }
         Ok(found)
     }
 
-    /// How far a segment was written and what it says of its predecessor, going on from what is known of it; `None` if the
-    /// file is not that segment's. What a process that was killed had written and not synced is durable afterwards: the
-    /// journal that has it too goes once redb is written anew.
-    fn survey(self, first_id: Id, known: Option<Position>) -> Result<Option<(Position, Option<Id>)>> {
+    /// How far a segment was written, what it says of its predecessor, and whether its file ends there, going on from what is
+    /// known of it; `None` if the file is not that segment's.
+    fn survey(self, first_id: Id, known: Option<Position>) -> Result<Option<(Position, Option<Id>, bool)>> {
         let path = segment_path(self.stream, first_id);
-        let doing = |what: &str, error| Error::io(format_args!("{what} {path}"), error);
-        let file = self.storage.open(&path).map_err(|error| doing("opening", error))?;
+        let file = self.storage.open(&path).map_err(|error| Error::io(format_args!("opening {path}"), error))?;
         let (head, found) = match read_header(&*file, &path, self.directory) {
             Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(None),
             found => found?,
@@ -239,12 +296,12 @@ impl OnDisk<'_> {
         if head.stream != self.stream || head.first_id != first_id || known.as_ref().is_some_and(is_other) {
             return Ok(None);
         }
-        let len = file.len().map_err(|error| doing("reading", error))?;
+        let len = file.len().map_err(|error| Error::io(format_args!("reading {path}"), error))?;
         // One that is shorter was cut to its header since, or is damaged.
-        let mut position = known.filter(|known| self.synced && known.end <= len).unwrap_or(found);
-        let stop = Survey::new(&*file, &path, &position)?.extend(&mut position, |_, _| {})?;
+        let is_there = |known: &Position| self.known == Known::Durable && known.end <= len;
+        let mut position = known.filter(is_there).unwrap_or(found);
+        let stop = Survey::new(&*file, &path, &position)?.extend(&mut position, |_, _| true)?;
         position.sealed = matches!(stop, Stop::Footer(_));
-        file.sync().map_err(|error| doing("syncing", error))?;
-        Ok(Some((position, head.predecessor)))
+        Ok(Some((position, head.predecessor, !matches!(stop, Stop::Bad(_)))))
     }
 }

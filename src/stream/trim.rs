@@ -38,7 +38,7 @@ impl Stream {
         self.change(self.core().options.durability, |inner, blocks| {
             let mut entries: Vec<(Id, u64)> = Vec::new();
             for &id in ids {
-                let ordinal = found!(inner.collect_one(id, blocks, &mut Collector::default()));
+                let ordinal = found!(inner.collect_one(id, blocks, &mut Collector::default()))?;
                 if let Some(ordinal) = ordinal.filter(|ordinal| entries.iter().all(|(_, other)| other != ordinal)) {
                     entries.push((id, ordinal));
                 }
