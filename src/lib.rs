@@ -96,6 +96,9 @@ mod clock;
 mod codec;
 mod entry;
 mod error;
+#[cfg(feature = "simulation")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod id;
 mod journal;
 mod log;

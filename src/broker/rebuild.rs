@@ -149,6 +149,10 @@ pub(crate) fn from_file(
     holes.retain(|number, _| replay.streams.contains_key(number));
     for (number, Loaded { state, .. }) in &mut replay.streams {
         if let Some(holes) = holes.get_mut(number) {
+            // A file with nothing but its header may also have been cut by accident: then its entries were not deleted.
+            let hollow = state.log.segments().map(|segment| &segment.position).filter(|position| position.hollow);
+            let ordinals = hollow.map(|hollow| hollow.first_ordinal.max(state.front.ordinal)..hollow.next_ordinal);
+            holes.extend(ordinals.filter(|hole| state.tombstones.count(hole.start, hole.end) < hole.end - hole.start));
             holes.retain(|hole| hole.end > state.front.ordinal);
         }
         if !state.log.cut_back(state.last_id) {
