@@ -9,7 +9,7 @@ fn open(disk: &SimDisk) -> Broker {
     Broker::builder().background(false).open_on(disk.storage()).unwrap()
 }
 
-/// The story: retention went from stream to stream and stopped at one whose segment was damaged. Those with names after it
+/// The story: retention went from stream to stream and stopped at one whose segment was missing. Those with names after it
 /// grew without end.
 #[test]
 fn a_damaged_stream_has_no_other_grow() {
@@ -23,9 +23,7 @@ fn a_damaged_stream_has_no_other_grow() {
     broker.close().unwrap();
     disk.restart(Survival::Kill);
     let segments = disk.list_all().into_iter().filter(|path| path.starts_with("streams/1/"));
-    for path in segments {
-        (200..10_000).step_by(16).for_each(|byte| assert!(disk.flip_bit(&path, 8 * byte)));
-    }
+    segments.for_each(|path| assert!(disk.remove(&path)));
     let broker = open(&disk);
     assert_eq!(broker.trim_step().unwrap_err().kind(), ErrorKind::Corrupt);
     assert_eq!(broker.stream("a").unwrap().len().unwrap(), 100);
