@@ -268,6 +268,37 @@ fn an_ack_holds_though_the_entry_was_delivered_again_in_the_middle_of_a_checkpoi
     assert_eq!(group.pending().unwrap().count, 0);
 }
 
+/// The story: of many who added on a full disk one tried to make room, the others passed meanwhile, and what they added
+/// stayed in memory, over its budget.
+#[test]
+fn nobody_passes_while_another_tries_to_make_room() {
+    let disk = SimDisk::new(1);
+    let broker = builder().tail_bytes(1 << 20).open_on(disk.storage()).unwrap();
+    let add = |broker: &Broker| broker.stream("jobs").unwrap().add([("payload", "one")]).map(drop);
+    add(&broker).unwrap();
+    refuse(&disk, FaultOp::Write, "streams/", 0, u64::MAX);
+    broker.flush_all().unwrap_err();
+    let (tell, told) = std::sync::mpsc::channel();
+    let other = broker.clone();
+    disk.meanwhile("streams/", 0, move || {
+        let (passed, waiting) = std::sync::mpsc::channel();
+        let adding = std::thread::spawn(move || {
+            let added = add(&other);
+            passed.send(()).unwrap();
+            added
+        });
+        // Who does not pass waits for the one in whose middle this is.
+        let _ = waiting.recv_timeout(std::time::Duration::from_millis(200));
+        tell.send((adding, waiting)).unwrap();
+    });
+    assert_eq!(add(&broker).unwrap_err().kind(), ErrorKind::StorageFull);
+    let (adding, _waiting) = told.recv().unwrap();
+    assert_eq!(adding.join().unwrap().unwrap_err().kind(), ErrorKind::StorageFull);
+    disk.clear_faults();
+    add(&broker).unwrap();
+    assert_eq!(broker.stream("jobs").unwrap().len().unwrap(), 2);
+}
+
 /// A small file system in memory, mounted for the test; `None`, and loudly, where that may not be done.
 struct Tmpfs(tempfile::TempDir);
 

@@ -78,14 +78,12 @@ impl Core {
     /// As before: there is still none.
     pub(crate) fn make_room(&self) -> Result<()> {
         self.journal.check()?;
-        self.short_of_room.store(false, Ordering::Release);
         let waiting = |cell: &&Arc<StreamCell>| cell.lock().state.log.is_flushing();
         let made = self.cells().iter().filter(waiting).try_for_each(|cell| self.flush(cell));
-        let made = made.and_then(|()| if self.is_over_limit() { self.checkpoint() } else { Ok(()) });
-        if made.is_err() {
-            self.short_of_room.store(true, Ordering::Release);
-        }
-        made
+        made.and_then(|()| if self.is_over_limit() { self.checkpoint() } else { Ok(()) })?;
+        // Only now: of many who add, the others would pass meanwhile. Whoever fails next says so again.
+        self.short_of_room.store(false, Ordering::Release);
+        Ok(())
     }
 
     /// Writes a stream's tail to its segments.
