@@ -3,6 +3,7 @@
 
 #![cfg(feature = "simulation")]
 
+use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::Command;
@@ -297,6 +298,92 @@ fn nobody_passes_while_another_tries_to_make_room() {
     disk.clear_faults();
     add(&broker).unwrap();
     assert_eq!(broker.stream("jobs").unwrap().len().unwrap(), 2);
+}
+
+/// What is in the streams and their groups, but for times, and which files there are, and which of them hold something.
+fn picture(disk: &SimDisk, broker: &Broker) -> String {
+    let mut picture = String::new();
+    for (number, name) in (1..).zip(broker.streams().unwrap()) {
+        let stream = broker.stream(&name).unwrap();
+        let (info, entries) = (stream.info().unwrap(), stream.range(..).read().unwrap());
+        let ids: Vec<_> = entries.iter().map(|entry| entry.id).collect();
+        writeln!(picture, "{name} {} {} {ids:?}", info.entries_added, info.max_deleted_id).unwrap();
+        for group in stream.groups().unwrap() {
+            writeln!(picture, "  {} {:?} {:?}", group.name, group.last_delivered_id, group.entries_read).unwrap();
+            let group = stream.group(&group.name).existing().unwrap();
+            for consumer in group.consumers().unwrap() {
+                writeln!(picture, "    {} has {}", consumer.name, consumer.pending).unwrap();
+            }
+            for row in group.pending_range(..).read().unwrap() {
+                writeln!(picture, "    {} {} {}", row.id, row.consumer, row.deliveries).unwrap();
+            }
+        }
+        let storage = disk.storage();
+        for file in storage.list(&format!("streams/{number}")).unwrap() {
+            let len = storage.open(&format!("streams/{number}/{file}")).unwrap().len().unwrap();
+            writeln!(picture, "  {file} {}", len > 500).unwrap();
+        }
+    }
+    picture
+}
+
+/// What a checkpoint took of a stream is gone from memory's lists: if it was not written, the next one must write it all
+/// the same, though nothing of it changes any more. `fails` says which stream's segment finds no room, and how often.
+fn after_a_checkpoint(fails: Option<(&str, u64)>) -> [String; 2] {
+    let disk = SimDisk::new(1);
+    let builder = || builder().segment_bytes(1000).tail_bytes(1 << 20).journal_file_bytes(1 << 20);
+    let broker = builder().open_on(disk.storage()).unwrap();
+    let (jobs, last) = (broker.stream("jobs").unwrap(), broker.stream("last").unwrap());
+    let add = |seqs: std::ops::RangeInclusive<u64>| {
+        for seq in seqs {
+            jobs.entry([("payload", [7; 75])]).id(Id::new(seq, 0)).add().unwrap();
+        }
+    };
+    add(1..=90);
+    let add_last = |seq| last.entry([("n", "1")]).id(Id::new(seq, 0)).add().unwrap();
+    add_last(1);
+    let group = jobs.group("group").from_start().ensure().unwrap();
+    let old = jobs.group("old").from_start().ensure().unwrap();
+    let (worker, gone) = (group.consumer("worker"), group.consumer("gone"));
+    let first = worker.read_new().count(10).next().unwrap();
+    drop((old.consumer("c").read_new().count(3).next().unwrap(), gone.read_new().count(2).next().unwrap()));
+    broker.checkpoint().unwrap();
+
+    jobs.trim(Trim::min_id(Id::new(25, 0))).unwrap();
+    jobs.delete(&(50..80).map(|seq| Id::new(seq, 0)).collect::<Vec<_>>()).unwrap();
+    old.destroy().unwrap();
+    jobs.group("new").from_start().ensure().unwrap();
+    group.ack(&first.ids()[..5]).unwrap();
+    group.delete_consumer("gone").unwrap();
+    drop(worker.read_new().count(4).next().unwrap());
+    drop(group.consumer("late").read_new().count(4).next().unwrap());
+    add(91..=120);
+    add_last(2);
+    if let Some((path, times)) = fails {
+        let (op, path_contains, error) = (FaultOp::Write, Some(path.to_owned()), io::ErrorKind::StorageFull);
+        disk.inject(Fault { op, path_contains, after: 0, times, error });
+        // Once is made good by the checkpoint itself, which finds something to free.
+        let kind = broker.checkpoint().err().map(|error| error.kind());
+        assert_eq!(kind, (times > 1).then_some(ErrorKind::StorageFull));
+    }
+    broker.checkpoint().unwrap();
+    let before = picture(&disk, &broker);
+    drop((jobs, last, group, old, worker, gone, first));
+    broker.crash();
+    let broker = builder().open_on(disk.storage()).unwrap();
+    [before, picture(&disk, &broker)]
+}
+
+#[test]
+fn what_a_checkpoint_could_not_write_for_want_of_room_is_in_the_next_one() {
+    let expected = after_a_checkpoint(None);
+    assert_eq!(expected[0], expected[1]);
+    assert!(expected[0].contains("false"), "a segment with nothing alive in it was cut: {}", expected[0]);
+    for path in ["streams/1", "streams/2"] {
+        for times in [1, 2] {
+            assert_eq!(after_a_checkpoint(Some((path, times))), expected, "{path}, {times} times");
+        }
+    }
 }
 
 /// A small file system in memory, mounted for the test; `None`, and loudly, where that may not be done.

@@ -11,6 +11,8 @@
 pub(crate) mod file;
 pub(crate) mod recovery;
 mod sync;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
@@ -383,91 +385,4 @@ impl Journal {
 /// Creates the journal's directory.
 pub(crate) fn create_dir(storage: &dyn Storage) -> Result<()> {
     storage.create_dir(JOURNAL).map_err(|error| Error::io("creating the journal", error))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io;
-
-    use super::*;
-    use crate::storage::sim::{Fault, FaultOp, SimDisk};
-
-    const FILE_BYTES: u64 = 4096;
-
-    fn journal(disk: &SimDisk) -> Journal {
-        let storage = disk.storage();
-        create_dir(&*storage).unwrap();
-        Journal::start(storage, [0xd1; 16], FILE_BYTES, FILE_BYTES, 1, b"").unwrap()
-    }
-
-    fn add(journal: &Journal, len: usize) -> Option<Lsn> {
-        journal.append_record(true, |out| out.resize(out.len() + len, 7)).unwrap()
-    }
-
-    fn names(disk: &SimDisk) -> Vec<String> {
-        disk.storage().list(JOURNAL).unwrap()
-    }
-
-    /// The story: each of sixteen writers that had met the end of a file made a new one, and most of those stayed empty.
-    #[test]
-    fn of_many_who_meet_the_end_of_a_file_one_makes_the_next() {
-        let disk = SimDisk::new(1);
-        let journal = journal(&disk);
-        while add(&journal, 1000).is_some() {}
-        let before = disk.operations();
-        for _ in 0..4 {
-            journal.rotate(1000, false, |_| Vec::new()).unwrap();
-        }
-        assert_eq!(names(&disk), ["00000000000000000001.log", "00000000000000000004.log"]);
-        let once = disk.operations() - before;
-        journal.rotate(1000, false, |_| unreachable!("there is room")).unwrap();
-        assert_eq!(disk.operations() - before, once);
-        assert_eq!(add(&journal, 1000), Some(4));
-        // One that is larger than the room that is left, and than any file.
-        journal.rotate(2 * FILE_BYTES, false, |_| Vec::new()).unwrap();
-        assert_eq!(add(&journal, 2 * FILE_BYTES as usize), Some(5));
-        // The room that is asked for is what is needed, to the byte.
-        let journal = &self::journal(&SimDisk::new(2));
-        let largest = (0..FILE_BYTES).rev().find(|&len| add(journal, len as usize).is_some()).unwrap();
-        let disk = SimDisk::new(3);
-        let journal = &self::journal(&disk);
-        journal.rotate(largest, false, |_| unreachable!("there is room")).unwrap();
-        journal.rotate(largest + 1, false, |_| Vec::new()).unwrap();
-        assert!(add(journal, largest as usize + 1).is_some());
-    }
-
-    /// The story: a full disk left half a spare for ever, which took up the room that was missing.
-    #[test]
-    fn a_file_that_could_not_be_made_leaves_nothing_behind() {
-        let first = ["00000000000000000001.log"];
-        for op in [FaultOp::Create, FaultOp::Write, FaultOp::Sync] {
-            let disk = SimDisk::new(1);
-            let journal = journal(&disk);
-            let fail = |after| {
-                let path_contains = Some("spare".to_owned());
-                disk.inject(Fault { op, path_contains, after, times: 1, error: io::ErrorKind::StorageFull });
-            };
-            add(&journal, FILE_BYTES as usize / 2);
-            fail(0);
-            journal.prepare_spare().unwrap_err();
-            assert_eq!(names(&disk), first, "a spare, {op:?}");
-            fail(0);
-            journal.rotate(FILE_BYTES / 2, false, |_| Vec::new()).unwrap_err();
-            assert_eq!(names(&disk), first, "a file without a spare, {op:?}");
-            if op != FaultOp::Create {
-                assert!(journal.prepare_spare().unwrap());
-                fail(0);
-                journal.rotate(FILE_BYTES / 2, false, |_| Vec::new()).unwrap_err();
-                assert_eq!(names(&disk), first, "a file from a spare, {op:?}");
-                fail(1);
-                journal.rotate(FILE_BYTES / 2, false, |_| Vec::new()).unwrap_err();
-                assert_eq!(names(&disk), first, "the head of a file without a spare, {op:?}");
-            }
-            assert_eq!(add(&journal, 10), Some(2), "nothing has changed");
-            assert!(journal.prepare_spare().unwrap());
-            journal.rotate(FILE_BYTES / 2, false, |_| Vec::new()).unwrap();
-            assert_eq!(add(&journal, 10), Some(3));
-            assert_eq!(names(&disk), ["00000000000000000001.log", "00000000000000000003.log"]);
-        }
-    }
 }

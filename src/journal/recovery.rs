@@ -269,6 +269,9 @@ impl Contents {
 }
 
 #[cfg(test)]
+mod end;
+
+#[cfg(test)]
 mod tests {
     use super::super::file::key;
     use super::*;

@@ -68,3 +68,41 @@ impl Index {
         (self.blocks[number], self.blocks.get(number + 1).map_or(end, |next| next.offset.min(end)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn index() -> Index {
+        let mut index = Index::default();
+        for (n, offset) in [(0, 100), (1, 99 + BLOCK_BYTES), (2, 100 + BLOCK_BYTES), (3, 100 + 2 * BLOCK_BYTES)] {
+            index.note(Id::new(10 + n, 0), 5 + n, offset);
+        }
+        index
+    }
+
+    #[test]
+    fn a_block_is_closed_when_it_is_full_and_found_by_what_it_begins_with() {
+        let index = index();
+        assert_eq!(index.blocks.iter().map(|block| block.ordinal).collect::<Vec<_>>(), [5, 7, 8]);
+        let ids = [9, 10, 11, 12, 13, 14].map(|ms| index.block_of_id(Id::new(ms, 0)));
+        assert_eq!(ids, [0, 0, 0, 1, 2, 2].map(Some));
+        let ordinals = [4, 5, 6, 7, 8, 9].map(|ordinal| index.block_of_ordinal(ordinal));
+        assert_eq!(ordinals, [None, Some(0), Some(0), Some(1), Some(2), Some(2)]);
+        let second = 100 + BLOCK_BYTES;
+        let offsets = [99, 100, second - 1, second, second + 1].map(|offset| index.block_of_offset(offset));
+        assert_eq!(offsets, [None, Some(0), Some(0), Some(1), Some(1)]);
+        assert_eq!(index.block(0, u64::MAX).1, second);
+        assert_eq!(index.block(0, second - 1).1, second - 1, "no further than the segment goes");
+    }
+
+    #[test]
+    fn an_index_cut_back_knows_no_block_that_begins_at_the_end_or_after_it() {
+        let second = 100 + BLOCK_BYTES;
+        for (end, blocks) in [(100, 0), (101, 1), (second, 1), (second + 1, 2), (u64::MAX, 3)] {
+            let mut index = index();
+            index.cut_back(end);
+            assert_eq!(index.blocks.len(), blocks, "{end}");
+        }
+    }
+}

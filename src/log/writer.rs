@@ -307,3 +307,100 @@ impl Open {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::survey::read_header;
+    use crate::storage::{Memory, Storage};
+
+    const DIRECTORY: Identity = [0xd1; 16];
+
+    fn writer() -> SegmentWriter {
+        SegmentWriter::new(Owner { directory: DIRECTORY, stream: 7, incarnation: 3, name: "orders".to_owned() })
+    }
+
+    fn files() -> SegmentFiles {
+        let storage = Arc::new(Memory::default());
+        storage.create_dir(STREAMS).unwrap();
+        SegmentFiles::new(storage, 8)
+    }
+
+    fn id(ordinal: u64) -> Id {
+        Id::new(ordinal + 1, 0)
+    }
+
+    /// Ten entries from `ordinal` on, behind `bytes` bytes of others.
+    fn ten(ordinal: u64, bytes: u64) -> Chunk {
+        let mut chunk = Chunk::starting_at(ordinal, bytes);
+        (ordinal..ordinal + 10).for_each(|ordinal| chunk.push(id(ordinal), &[7; 75]));
+        chunk
+    }
+
+    /// Frames of 100 bytes, and a segment is full with three of them.
+    const ROLL: Roll = Roll { bytes: 300, age_ms: u64::MAX };
+
+    /// Whoever has lost redb has this to go by.
+    #[test]
+    fn segments_say_what_they_hold_and_what_came_before_them() {
+        let files = files();
+        let mut writer = writer();
+        let mut segments = writer.write(&files, None, &ten(0, 0), 0, ROLL, 1).unwrap();
+        let last = segments.pop().unwrap();
+        assert!(!last.position.sealed);
+        segments.extend(writer.write(&files, Some(&last), &ten(10, 1000), 10, ROLL, 1).unwrap());
+        let firsts: Vec<_> = segments.iter().map(|segment| segment.position.first_ordinal).collect();
+        assert_eq!(firsts, [0, 3, 6, 9, 12, 15, 18]);
+        let mut before = None;
+        for Segment { position, .. } in &segments {
+            let path = super::super::files::segment_path(7, position.first_id);
+            let file = files.open(7, position.first_id).unwrap();
+            let (head, begun) = read_header(&*file, &path, DIRECTORY).unwrap();
+            assert_eq!((head.stream, head.incarnation, &*head.name), (7, 3, "orders"));
+            assert_eq!(head.predecessor, before, "{path}");
+            assert_eq!((head.first_ordinal, head.base_bytes), (position.first_ordinal, position.first_ordinal * 100));
+            assert_eq!((begun.first_id, begun.begin), (id(position.first_ordinal), position.begin));
+            before = Some(position.first_id);
+            assert!(read_header(&*file, &path, [0xee; 16]).is_err(), "it is not another directory's");
+        }
+        let (open, sealed) = segments.split_last().unwrap();
+        assert!(!open.position.sealed && sealed.iter().all(|segment| segment.position.sealed));
+        for segment in sealed {
+            let file = files.open(7, segment.position.first_id).unwrap();
+            let footer = segment.read_footer(&*file).unwrap();
+            let (first, next) = (segment.position.first_ordinal, segment.position.next_ordinal);
+            assert_eq!((footer.count, footer.first_id, footer.last_id), (next - first, id(first), id(next - 1)));
+            assert_eq!(next - first, 3);
+        }
+    }
+
+    /// What lies past the last position was never committed, and what is written there now may be shorter.
+    #[test]
+    fn what_a_crash_left_behind_the_last_position_is_cut_off_and_a_segment_that_is_too_short_is_damage() {
+        let files = files();
+        let roll = Roll { bytes: u64::MAX, age_ms: u64::MAX };
+        let segment = writer().write(&files, None, &ten(0, 0), 0, roll, 1).unwrap().remove(0);
+        let end = segment.position.end;
+        let file = files.open(7, segment.position.first_id).unwrap();
+        file.write_at(&[7; 5000], end).unwrap();
+        writer().write(&files, Some(&segment), &ten(10, 1000), 10, roll, 1).unwrap();
+        assert_eq!(file.len().unwrap(), end + 1000);
+        file.set_len(end - 1).unwrap();
+        let error = writer().write(&files, Some(&segment), &ten(10, 1000), 10, roll, 1).unwrap_err();
+        assert_eq!(error.kind(), crate::error::ErrorKind::Corrupt);
+        assert_eq!(file.len().unwrap(), end - 1, "nothing is written to it");
+    }
+
+    #[test]
+    fn a_segment_is_not_continued_with_entries_that_do_not_follow_its_last_one() {
+        let files = files();
+        let mut writer = writer();
+        let roll = Roll { bytes: u64::MAX, age_ms: u64::MAX };
+        let segment = writer.write(&files, None, &ten(0, 0), 0, roll, 1).unwrap().remove(0);
+        // The first five of the next ten were trimmed before they were written.
+        let next = writer.write(&files, Some(&segment), &ten(10, 1000), 15, roll, 1).unwrap().remove(0);
+        assert_eq!((next.position.first_ordinal, next.position.next_ordinal), (15, 20));
+        assert_eq!(next.position.first_id, id(15));
+        assert_eq!(next.position.base_bytes, 1500);
+    }
+}

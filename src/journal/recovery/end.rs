@@ -1,0 +1,216 @@
+//! Where a journal ends, and where that is damage: one test for each half of the rule, at the very record where the
+//! answer changes.
+
+use super::super::file::{Unnamed, create, key, path, spare_name};
+use super::super::{Journal, create_dir};
+use super::*;
+use crate::error::ErrorKind;
+use crate::storage::Memory;
+
+const DIRECTORY: Identity = [0xd1; 16];
+const BYTES: u64 = 4096;
+
+/// A frame of a record, with the mark that it carries.
+fn record(lsn: Lsn, mark: Lsn) -> (u8, Lsn, Lsn) {
+    (RECORD, lsn, mark)
+}
+
+/// The same frame, torn.
+fn torn((flags, lsn, mark): (u8, Lsn, Lsn)) -> (u8, Lsn, Lsn) {
+    (flags | 0x80, lsn, mark)
+}
+
+fn journal() -> Memory {
+    let storage = Memory::default();
+    create_dir(&storage).unwrap();
+    storage
+}
+
+fn begin(storage: &Memory, first: Lsn, mark: Lsn) -> Unnamed {
+    create(storage, DIRECTORY, first, mark, BYTES, None, b"").unwrap()
+}
+
+/// Makes a file that begins with the record `first` and holds these frames. A record's body tells its file.
+fn file(storage: &Memory, first: Lsn, mark: Lsn, frames: &[(u8, Lsn, Lsn)]) {
+    let made = begin(storage, first, mark).publish(storage).unwrap();
+    let mut bytes = Vec::new();
+    for &(flags, lsn, mark) in frames {
+        let start = bytes.len();
+        let body = first.to_le_bytes();
+        let body = if flags & 0x7f == RECORD { &body[..] } else { &[] };
+        frame::encode(made.salt, Frame { key: key(lsn, mark), flags: flags & 0x7f, body }, &mut bytes);
+        bytes[start] ^= flags >> 7;
+    }
+    made.file.write_at(&bytes, made.head_len).unwrap();
+}
+
+/// The first LSN of the file that each record after `floor` was found in, and the rest.
+fn found(storage: &Memory, floor: Lsn, covered: Lsn) -> Result<(Vec<(Lsn, Lsn)>, Recovery)> {
+    let mut records = Vec::new();
+    let recovery = recover(storage, DIRECTORY, floor, covered, |lsn, body| {
+        records.push((lsn, Lsn::from_le_bytes(body.try_into().unwrap())));
+        Ok(())
+    })?;
+    Ok((records, recovery))
+}
+
+fn last(storage: &Memory, floor: Lsn, covered: Lsn) -> Lsn {
+    found(storage, floor, covered).unwrap().1.last_lsn
+}
+
+/// Which record is missed; it must be the first file that says so.
+fn missed(storage: &Memory, floor: Lsn, covered: Lsn) -> String {
+    let error = found(storage, floor, covered).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    error.to_string()
+}
+
+#[test]
+fn a_lost_record_is_missed_if_a_later_ones_mark_reaches_it_and_no_sooner() {
+    for (mark, is_missed) in [(0, false), (1, false), (2, true)] {
+        let storage = journal();
+        file(&storage, 1, 0, &[record(1, 0), torn(record(2, 0)), record(3, mark)]);
+        if is_missed {
+            assert!(missed(&storage, 0, 0).contains("record 2 was durable"), "mark {mark}");
+        } else {
+            assert_eq!(last(&storage, 0, 0), 1, "mark {mark}");
+        }
+    }
+}
+
+#[test]
+fn a_lost_record_is_missed_if_a_later_file_begins_with_a_mark_that_reaches_it() {
+    for (mark, is_missed) in [(1, false), (2, true)] {
+        let storage = journal();
+        file(&storage, 1, 0, &[record(1, 0), torn(record(2, 0))]);
+        file(&storage, 3, mark, &[]);
+        if is_missed {
+            assert!(missed(&storage, 0, 0).contains("record 2 was durable"), "mark {mark}");
+        } else {
+            let (_, recovery) = found(&storage, 0, 0).unwrap();
+            assert_eq!((recovery.last_lsn, recovery.beyond), (1, vec![path(3)]), "mark {mark}");
+        }
+    }
+}
+
+#[test]
+fn a_lost_record_is_missed_if_redb_covers_it_and_no_sooner() {
+    for (covered, is_missed) in [(1, false), (2, true), (3, true)] {
+        let storage = journal();
+        file(&storage, 1, 0, &[record(1, 0), torn(record(2, 0))]);
+        if is_missed {
+            assert!(missed(&storage, 0, covered).contains("record 2 was durable"), "covered {covered}");
+        } else {
+            assert_eq!(last(&storage, 0, covered), 1, "covered {covered}");
+        }
+    }
+}
+
+/// The story: a killed process leaves records that only the system's memory has, the next one puts them into redb, and
+/// then the power goes.
+#[test]
+fn a_lost_record_that_redb_holds_is_needless_as_long_as_nothing_goes_beyond_redb() {
+    let lost = |later: &[(u8, Lsn, Lsn)]| {
+        let storage = journal();
+        file(&storage, 1, 0, &[&[record(1, 0), torn(record(2, 0))], later].concat());
+        storage
+    };
+    assert_eq!(last(&lost(&[]), 3, 3), 1);
+    assert_eq!(last(&lost(&[record(3, 1)]), 3, 3), 1, "redb holds that one too");
+    assert!(missed(&lost(&[record(3, 1), record(4, 1)]), 3, 3).contains("record 2 was durable"));
+    assert!(missed(&lost(&[]), 1, 3).contains("record 2 was durable"), "not all of redb holds it");
+    assert!(missed(&lost(&[]), 1, 2).contains("record 2 was durable"), "not all of redb holds it");
+}
+
+#[test]
+fn each_record_after_the_floor_is_found_once_and_in_the_last_file_that_can_have_it() {
+    let storage = journal();
+    // What came after the end when the second file was begun: of no account since.
+    file(&storage, 1, 0, &[record(1, 0), record(2, 1), record(3, 2)]);
+    file(&storage, 3, 2, &[record(3, 2), record(4, 2)]);
+    let all = [(1, 1), (2, 1), (3, 3), (4, 3)];
+    for floor in 0..=4 {
+        let (records, recovery) = found(&storage, floor, floor).unwrap();
+        assert_eq!(records, all[floor as usize..], "floor {floor}");
+        assert_eq!((recovery.last_lsn, recovery.used), (4, vec![path(1), path(3)]), "floor {floor}");
+    }
+    assert!(missed(&journal_from(2), 0, 0).contains("no file of it holds record 1"));
+    assert_eq!(last(&journal_from(2), 1, 1), 2);
+}
+
+fn journal_from(first: Lsn) -> Memory {
+    let storage = journal();
+    file(&storage, first, first - 1, &[record(first, first - 1)]);
+    storage
+}
+
+/// A file before the floor's need not be whole any more, nor be there.
+#[test]
+fn files_whose_records_redb_all_has_are_not_read() {
+    let storage = journal();
+    file(&storage, 1, 0, &[torn(record(1, 0))]);
+    file(&storage, 3, 2, &[record(3, 2)]);
+    let (records, recovery) = found(&storage, 2, 2).unwrap();
+    assert_eq!((records, recovery.last_lsn), (vec![(3, 3)], 3));
+    assert_eq!(recovery.used, [path(1), path(3)]);
+}
+
+#[test]
+fn nothing_is_taken_from_a_file_that_does_not_follow_the_last_record() {
+    let storage = journal();
+    file(&storage, 1, 0, &[record(1, 0)]);
+    file(&storage, 3, 0, &[record(3, 0)]);
+    storage.create(&spare_name(7)).unwrap();
+    let (records, recovery) = found(&storage, 0, 0).unwrap();
+    assert_eq!((records, recovery.last_lsn), (vec![(1, 1)], 1));
+    assert_eq!(recovery.beyond, [path(3), spare_name(7)], "and it goes, with the spares");
+}
+
+#[test]
+fn a_record_out_of_its_order_is_damage() {
+    for frames in [[record(1, 0), record(3, 0)], [record(2, 0), record(3, 0)], [record(1, 0), record(1, 0)]] {
+        let storage = journal();
+        file(&storage, 1, 0, &frames);
+        assert!(missed(&storage, 0, 0).contains("out of its order"), "{frames:?}");
+    }
+}
+
+#[test]
+fn a_journal_is_closed_if_a_mark_is_its_last_frame() {
+    let mark = (MARK, 1, 1);
+    for (frames, clean) in [
+        (vec![record(1, 0)], false),
+        (vec![record(1, 0), mark], true),
+        (vec![record(1, 0), mark, record(2, 1)], false),
+        (vec![record(1, 0), torn(mark)], false),
+    ] {
+        let storage = journal();
+        file(&storage, 1, 0, &frames);
+        assert_eq!(found(&storage, 0, 0).unwrap().1.clean, clean, "{frames:?}");
+    }
+}
+
+#[test]
+fn a_file_of_another_directory_or_of_another_name_is_damage() {
+    let storage = journal();
+    file(&storage, 1, 0, &[record(1, 0)]);
+    let error = recover(&storage, [0xee; 16], 0, 0, |_, _| Ok(())).unwrap_err();
+    assert!(error.to_string().contains("another directory"), "{error}");
+    storage.rename(&path(1), &path(2)).unwrap();
+    assert!(missed(&storage, 1, 1).contains("it was made for record 1"));
+}
+
+/// A journal that did not end where its file does, for a mark has to have room there.
+#[test]
+fn a_file_filled_to_its_last_byte_can_be_closed_and_is_found_whole() {
+    for len in 0..40 {
+        let storage = std::sync::Arc::new(journal());
+        let journal = Journal::start(storage.clone(), DIRECTORY, 1024, 1024, 1, b"").unwrap();
+        let add = |len| journal.append_record(true, |out| out.resize(out.len() + len, 7)).unwrap().is_some();
+        while add(60 + len) {}
+        journal.close().unwrap();
+        assert_eq!(storage.open(&path(1)).unwrap().len().unwrap(), 1024, "it has not grown: {len}");
+        let recovery = recover(&*storage, DIRECTORY, 0, 0, |_, _| Ok(())).unwrap();
+        assert_eq!((recovery.last_lsn, recovery.clean), (journal.last_lsn(), true), "{len}");
+    }
+}

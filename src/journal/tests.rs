@@ -1,0 +1,148 @@
+//! The journal as it goes from file to file.
+
+use std::io;
+
+use super::*;
+use crate::storage::sim::{Fault, FaultOp, SimDisk};
+
+const FILE_BYTES: u64 = 4096;
+
+fn journal(disk: &SimDisk) -> Journal {
+    let storage = disk.storage();
+    create_dir(&*storage).unwrap();
+    Journal::start(storage, [0xd1; 16], FILE_BYTES, FILE_BYTES, 1, b"").unwrap()
+}
+
+fn add(journal: &Journal, len: usize) -> Option<Lsn> {
+    journal.append_record(true, |out| out.resize(out.len() + len, 7)).unwrap()
+}
+
+fn names(disk: &SimDisk) -> Vec<String> {
+    disk.storage().list(JOURNAL).unwrap()
+}
+
+/// The story: each of sixteen writers that had met the end of a file made a new one, and most of those stayed empty.
+#[test]
+fn of_many_who_meet_the_end_of_a_file_one_makes_the_next() {
+    let disk = SimDisk::new(1);
+    let journal = journal(&disk);
+    while add(&journal, 1000).is_some() {}
+    let before = disk.operations();
+    for _ in 0..4 {
+        journal.rotate(1000, false, |_| Vec::new()).unwrap();
+    }
+    assert_eq!(names(&disk), ["00000000000000000001.log", "00000000000000000004.log"]);
+    let once = disk.operations() - before;
+    journal.rotate(1000, false, |_| unreachable!("there is room")).unwrap();
+    assert_eq!(disk.operations() - before, once);
+    assert_eq!(add(&journal, 1000), Some(4));
+    // One that is larger than the room that is left, and than any file.
+    journal.rotate(2 * FILE_BYTES, false, |_| Vec::new()).unwrap();
+    assert_eq!(add(&journal, 2 * FILE_BYTES as usize), Some(5));
+    // The room that is asked for is what is needed, to the byte.
+    let journal = &self::journal(&SimDisk::new(2));
+    let largest = (0..FILE_BYTES).rev().find(|&len| add(journal, len as usize).is_some()).unwrap();
+    let disk = SimDisk::new(3);
+    let journal = &self::journal(&disk);
+    journal.rotate(largest, false, |_| unreachable!("there is room")).unwrap();
+    journal.rotate(largest + 1, false, |_| Vec::new()).unwrap();
+    assert!(add(journal, largest as usize + 1).is_some());
+}
+
+/// The records that an opening would find.
+fn recovered(disk: &SimDisk) -> Vec<Lsn> {
+    let mut found = Vec::new();
+    let each = |lsn, _: &[u8]| {
+        found.push(lsn);
+        Ok(())
+    };
+    recover(&*disk.storage(), [0xd1; 16], 0, 0, each).unwrap();
+    found
+}
+
+#[test]
+fn what_was_not_handed_to_the_system_yet_goes_to_its_own_file_when_a_new_one_is_begun() {
+    let disk = SimDisk::new(1);
+    let journal = journal(&disk);
+    journal.append_record(false, |out| out.resize(out.len() + 1000, 7)).unwrap().unwrap();
+    journal.rotate(FILE_BYTES, false, |_| Vec::new()).unwrap();
+    assert_eq!(recovered(&disk), [1]);
+    add(&journal, FILE_BYTES as usize);
+    assert_eq!(recovered(&disk), [1, 2]);
+}
+
+#[test]
+fn a_cut_ends_behind_the_last_record_though_it_was_not_handed_to_the_system_yet() {
+    let disk = SimDisk::new(1);
+    let journal = journal(&disk);
+    journal.append_record(false, |out| out.resize(out.len() + 1000, 7)).unwrap().unwrap();
+    let Cut { last_lsn, files, mark } = journal.cut().unwrap();
+    assert_eq!((last_lsn, files.len()), (1, 1));
+    let file = disk.storage().open(&files[0].0).unwrap();
+    file.set_len(files[0].1).unwrap();
+    file.write_at(&mark, files[0].1).unwrap();
+    let recovery = recover(&*disk.storage(), [0xd1; 16], 0, 0, |_, _| Ok(())).unwrap();
+    assert_eq!((recovery.last_lsn, recovery.clean), (1, true));
+}
+
+#[test]
+fn a_file_is_given_up_once_its_last_record_is_of_no_use_and_no_sooner() {
+    let disk = SimDisk::new(1);
+    let journal = journal(&disk);
+    while add(&journal, 1000).is_some() {}
+    journal.rotate(1000, false, |_| Vec::new()).unwrap();
+    assert_eq!(add(&journal, 1000), Some(4));
+    journal.release(2, 0).unwrap();
+    assert_eq!(recovered(&disk), [1, 2, 3, 4]);
+    journal.release(3, 0).unwrap();
+    assert_eq!(names(&disk), ["00000000000000000004.log"]);
+    journal.release(9, 0).unwrap();
+    assert_eq!(names(&disk), ["00000000000000000004.log"], "the last one is written to");
+}
+
+/// The story: the record that a new file was begun for was too large for it. The larger file made in its place took its
+/// name, and must not go with it.
+#[test]
+fn a_file_that_took_the_place_of_an_empty_one_is_not_given_up_in_its_place() {
+    let disk = SimDisk::new(1);
+    let journal = journal(&disk);
+    journal.rotate(2 * FILE_BYTES, false, |_| Vec::new()).unwrap();
+    add(&journal, 2 * FILE_BYTES as usize).unwrap();
+    journal.release(0, 0).unwrap();
+    assert_eq!(recovered(&disk), [1]);
+}
+
+/// The story: a full disk left half a spare for ever, which took up the room that was missing.
+#[test]
+fn a_file_that_could_not_be_made_leaves_nothing_behind() {
+    let first = ["00000000000000000001.log"];
+    for op in [FaultOp::Create, FaultOp::Write, FaultOp::Sync] {
+        let disk = SimDisk::new(1);
+        let journal = journal(&disk);
+        let fail = |after| {
+            let path_contains = Some("spare".to_owned());
+            disk.inject(Fault { op, path_contains, after, times: 1, error: io::ErrorKind::StorageFull });
+        };
+        add(&journal, FILE_BYTES as usize / 2);
+        fail(0);
+        journal.prepare_spare().unwrap_err();
+        assert_eq!(names(&disk), first, "a spare, {op:?}");
+        fail(0);
+        journal.rotate(FILE_BYTES / 2, false, |_| Vec::new()).unwrap_err();
+        assert_eq!(names(&disk), first, "a file without a spare, {op:?}");
+        if op != FaultOp::Create {
+            assert!(journal.prepare_spare().unwrap());
+            fail(0);
+            journal.rotate(FILE_BYTES / 2, false, |_| Vec::new()).unwrap_err();
+            assert_eq!(names(&disk), first, "a file from a spare, {op:?}");
+            fail(1);
+            journal.rotate(FILE_BYTES / 2, false, |_| Vec::new()).unwrap_err();
+            assert_eq!(names(&disk), first, "the head of a file without a spare, {op:?}");
+        }
+        assert_eq!(add(&journal, 10), Some(2), "nothing has changed");
+        assert!(journal.prepare_spare().unwrap());
+        journal.rotate(FILE_BYTES / 2, false, |_| Vec::new()).unwrap();
+        assert_eq!(add(&journal, 10), Some(3));
+        assert_eq!(names(&disk), ["00000000000000000001.log", "00000000000000000003.log"]);
+    }
+}
