@@ -217,7 +217,9 @@ fn after_a_checkpoint(fails: Option<(&str, u64)>) -> [String; 2] {
     let broker = builder().open_on(disk.storage()).unwrap();
     let (jobs, last) = (broker.stream("jobs").unwrap(), broker.stream("last").unwrap());
     let add = |seqs: std::ops::RangeInclusive<u64>| {
-        seqs.for_each(|seq| drop(jobs.entry([("payload", [7; 75])]).id(Id::new(seq, 0)).add().unwrap()));
+        for seq in seqs {
+            jobs.entry([("payload", [7; 75])]).id(Id::new(seq, 0)).add().unwrap();
+        }
     };
     add(1..=90);
     let add_last = |seq| last.entry([("n", "1")]).id(Id::new(seq, 0)).add().unwrap();
