@@ -42,6 +42,7 @@
 //! | take over from the dead | [`Fetch::claim_idle`], [`Consumer::auto_claim`], [`Consumer::claim`] | `XAUTOCLAIM`, `XCLAIM` |
 //! | see what is stuck | [`Group::pending`], [`Group::pending_range`] | `XPENDING` |
 //! | keep a stream small | [`Stream::set_retention`], [`Stream::trim`], [`Stream::delete`] | `XTRIM`, `XDEL` |
+//! | know whether a directory is whole, and make the best of one that is not | [`check`], [`repair`] | |
 //! | look | [`Stream::info`], [`Stream::groups`], [`Group::consumers`] | `XINFO` |
 //! | copy a directory that is in use | [`Broker::backup_to`] | `BGSAVE` |
 //! | test without a disk | [`Broker::in_memory`] | |
@@ -81,6 +82,8 @@
 //!         ↓
 //! broker       many streams in a directory: opening, checkpoints, background work, closing
 //!         ↓
+//! upkeep       a directory that is not open: checking and repairing it
+//!         ↓
 //! bin/streamlog   the program, on the public interface alone
 //! ```
 //!
@@ -93,6 +96,9 @@ mod clock;
 mod codec;
 mod entry;
 mod error;
+#[cfg(feature = "simulation")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod id;
 mod journal;
 mod log;
@@ -103,6 +109,7 @@ mod storage;
 mod stream;
 mod sync;
 mod trim;
+mod upkeep;
 mod wait;
 
 pub use broker::{Backup, Broker, Builder};
@@ -123,3 +130,8 @@ pub use stream::{
     StreamInfo,
 };
 pub use trim::{Retention, Trim};
+pub use upkeep::{
+    Figures, Loss, Problem, Progress, Repair, Report, Warning, check, check_with, plan_repair, repair, repair_with,
+};
+#[cfg(feature = "simulation")]
+pub use upkeep::{check_on, repair_on};

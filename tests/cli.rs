@@ -307,6 +307,50 @@ fn errors_say_what_to_do() {
 }
 
 #[test]
+fn check_ends_with_0_for_a_whole_directory_and_with_1_for_a_damaged_one_which_repair_makes_whole() {
+    let (_directory, dir) = new();
+    ok(&["add", &dir, "orders"], b"first\nsecond\nthird\n");
+    let (out, err) = ok(&["check", &dir], b"");
+    assert!(out.contains("3 entries in 1 stream") && out.contains("whole") && err.is_empty(), "{out}{err}");
+    let (out, _) = ok(&["check", &dir, "--json"], b"");
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&report["ok"], &report["entries"], &report["problems"]), (&json!(true), &json!(3), &json!([])));
+
+    let segment = std::fs::read_dir(Path::new(&dir).join("streams/1")).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let at = bytes.windows(6).position(|window| window == b"second").unwrap();
+    bytes[at] = b'S';
+    std::fs::write(&segment, bytes).unwrap();
+    let damaged = run(&["check", &dir], b"");
+    assert_eq!(damaged.status.code(), Some(1));
+    let out = String::from_utf8(damaged.stdout).unwrap();
+    assert!(out.contains("stream `orders`") && out.contains("1 entry from") && damaged.stderr.is_empty(), "{out}");
+    let damaged = run(&["check", &dir, "--json"], b"");
+    let report: Value = serde_json::from_slice(&damaged.stdout).unwrap();
+    let problem = &report["problems"][0];
+    assert_eq!((&problem["stream"], &problem["entries_lost"]), (&json!("orders"), &json!(1)));
+    assert!(problem["offset"].as_u64().unwrap() > 0);
+    fails(1, &["check", "/nowhere"], b"");
+
+    let (out, _) = ok(&["repair", &dir, "--dry-run"], b"");
+    assert!(out.contains("PROBLEM") && out.contains("1 entry from") && out.contains("will be in"), "{out}");
+    let err = run(&["repair", &dir], b"");
+    assert_eq!(err.status.code(), Some(1), "nobody was asked");
+    assert!(String::from_utf8(err.stderr).unwrap().contains("--yes"));
+    assert!(!Path::new(&dir).join("repair-1").exists());
+    let (out, _) = ok(&["repair", &dir, "--yes", "--json"], b"");
+    let repair: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&repair["repaired"], &repair["originals"]), (&json!(true), &json!("repair-1")));
+    assert_eq!(repair["problems"][0]["entries_lost"], 1);
+    let (out, _) = ok(&["read", &dir, "orders"], b"");
+    assert!(out.contains("first") && !out.contains("econd") && out.contains("third"), "{out}");
+    let (out, _) = ok(&["check", &dir], b"");
+    assert!(out.contains("whole") && out.contains("repair-1"), "{out}");
+    let (out, _) = ok(&["repair", &dir], b"");
+    assert!(out.contains("nothing to repair"), "{out}");
+}
+
+#[test]
 fn a_wrong_call_is_told_apart_from_a_failure() {
     let (_directory, dir) = new();
     for args in [

@@ -11,102 +11,21 @@ mod common {
     pub(crate) mod generate;
     pub(crate) mod model;
     pub(crate) mod operation;
+    pub(crate) mod sequence;
 }
 
-use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-use common::engine::{self, Engine, GroupView, StreamView, View};
-use common::generate::Dice;
-use common::model::Model;
-use common::operation::Operation;
+use common::sequence::{Build, Place, Run, Sizes, Small, tiny};
 use proptest::prelude::*;
-use proptest::test_runner::{Config, RngSeed, TestCaseResult, TestError, TestRunner};
-use streamlog::sim::{Fault, FaultOp, SimDisk, Survival};
-use streamlog::{Broker, Builder, Durability, Id, ManualClock};
+use proptest::test_runner::{Config, RngSeed, TestError, TestRunner};
+use streamlog::sim::SimDisk;
+use streamlog::{Broker, Builder, Durability};
 
 /// How many steps a sequence has at most.
 const STEPS_MAX: usize = 200;
 /// The bytes that one step is made of.
 const STEP_BYTES: usize = 64;
-/// After so many steps, all that can be seen is compared.
-const VIEW_STEPS: usize = 8;
-const START_MS: u64 = 1000;
-
-/// What is done next. What changes no meaning changes nothing that can be seen.
-#[derive(Debug, Clone)]
-enum Step {
-    Do(Operation),
-    Flush,
-    Checkpoint,
-    /// With an operation on redb's file that fails, so many after the first.
-    CheckpointInDoubt(u8),
-    PrepareJournalFile,
-    Sync,
-    Close,
-    Crash,
-}
-
-fn step(bytes: &[u8], model: &Model) -> Step {
-    let (kind, bytes) = bytes.split_first().expect("a step has bytes");
-    match kind % 32 {
-        31 => Step::Crash,
-        30 => Step::Close,
-        29 if bytes[0] % 4 == 0 => Step::CheckpointInDoubt(bytes[1]),
-        29 => Step::Checkpoint,
-        27 | 28 => Step::Flush,
-        26 if bytes[0] % 2 == 0 => Step::PrepareJournalFile,
-        26 => Step::Sync,
-        _ => Step::Do(Dice::new(bytes, model).operation()),
-    }
-}
-
-/// Where a sequence runs.
-trait Place {
-    fn open(&self, builder: Builder) -> streamlog::Result<Broker>;
-    /// What a crash of the process does to the disk.
-    fn crashed(&self) {}
-    /// Has an operation on redb's file fail, so many after the next, while `work` is done.
-    fn failing_redb(&self, _after: u8, work: &dyn Fn() -> streamlog::Result<()>) -> streamlog::Result<()> {
-        work()
-    }
-    /// Loses redb's file, or damages it.
-    fn lose_redb(&self, how: u8);
-}
-
-impl Place for SimDisk {
-    fn open(&self, builder: Builder) -> streamlog::Result<Broker> {
-        builder.open_on(self.storage())
-    }
-
-    fn crashed(&self) {
-        self.restart(Survival::Kill);
-    }
-
-    fn failing_redb(&self, after: u8, work: &dyn Fn() -> streamlog::Result<()>) -> streamlog::Result<()> {
-        let op = if after.is_multiple_of(2) { FaultOp::Write } else { FaultOp::Sync };
-        let path_contains = Some("state.redb".to_owned());
-        let after = u64::from(after / 2) % 8;
-        self.inject(Fault { op, path_contains, after, times: 1, error: std::io::ErrorKind::Other });
-        let done = work();
-        self.clear_faults();
-        done
-    }
-
-    fn lose_redb(&self, how: u8) {
-        let storage = self.storage();
-        let file = storage.open("state.redb").unwrap();
-        let len = file.len().unwrap();
-        let at = len / 256 * u64::from(how);
-        match how % 4 {
-            0 => storage.remove("state.redb").unwrap(),
-            1 => file.set_len(at).unwrap(),
-            2 => file.write_at(&vec![0; (len - at) as usize], at).unwrap(),
-            _ => file.write_at(&[how; 512], at).unwrap(),
-        }
-    }
-}
-
 impl Place for tempfile::TempDir {
     fn open(&self, builder: Builder) -> streamlog::Result<Broker> {
         builder.open(self.path())
@@ -115,148 +34,6 @@ impl Place for tempfile::TempDir {
     fn lose_redb(&self, _how: u8) {
         std::fs::remove_file(self.path().join("state.redb")).unwrap();
     }
-}
-
-struct Run<'a> {
-    place: &'a dyn Place,
-    builder: &'a Builder,
-    clock: ManualClock,
-    engine: Option<Engine>,
-    model: Model,
-}
-
-impl<'a> Run<'a> {
-    fn new(place: &'a dyn Place, builder: &'a Builder) -> Run<'a> {
-        Run { place, builder, clock: ManualClock::at(START_MS), engine: None, model: Model::at(START_MS) }
-    }
-
-    fn open(&mut self) -> Result<(), TestCaseError> {
-        let builder = self.builder.clone().clock(self.clock.clone()).background(false);
-        let broker = self.place.open(builder).map_err(failed)?;
-        self.engine = Some(Engine::new(broker, self.clock.clone()));
-        Ok(())
-    }
-
-    /// The broker, to be dropped in one way or another: no handle is left.
-    fn take_broker(&mut self) -> Broker {
-        self.model.forget_handles();
-        let Engine { broker, .. } = self.engine.take().expect("it is open");
-        broker
-    }
-
-    fn compare(&self) -> TestCaseResult {
-        let engine = self.engine.as_ref().expect("it is open");
-        prop_assert_eq!(engine.view(self.model.now_ms).map_err(failed)?, engine::view(&self.model));
-        Ok(())
-    }
-
-    fn step(&mut self, step: &Step) -> TestCaseResult {
-        let engine = self.engine.as_mut().expect("it is open");
-        match step {
-            Step::Do(operation) => prop_assert_eq!(engine.apply(operation), self.model.apply(operation)),
-            Step::Flush => engine.broker.flush_all().map_err(failed)?,
-            Step::PrepareJournalFile => drop(engine.broker.spare_step().map_err(failed)?),
-            Step::Sync => engine.broker.sync().map_err(failed)?,
-            Step::Checkpoint => {
-                engine.broker.checkpoint().map_err(failed)?;
-                self.model.checkpointed();
-            }
-            Step::CheckpointInDoubt(after) => {
-                self.place.failing_redb(*after, &|| engine.broker.checkpoint()).map_err(failed)?;
-                self.model.checkpointed();
-            }
-            Step::Close => {
-                self.take_broker().close().map_err(failed)?;
-                self.model.checkpointed();
-                self.open()?;
-                self.compare()?;
-            }
-            Step::Crash => {
-                self.take_broker().crash();
-                self.place.crashed();
-                self.open()?;
-                let engine = self.engine.as_ref().expect("it is open");
-                let view = engine.view(self.model.now_ms).map_err(failed)?;
-                engine::adopt_seen_times(&mut self.model, &view);
-                self.compare()?;
-            }
-        }
-        Ok(())
-    }
-
-    fn run(&mut self, steps: &[Vec<u8>]) -> TestCaseResult {
-        let mut done = Vec::new();
-        self.open()?;
-        for (index, bytes) in steps.iter().enumerate() {
-            let step = step(bytes, &self.model);
-            done.push(step.clone());
-            let compared = self.step(&step).and_then(|()| match index % VIEW_STEPS {
-                0 => self.compare(),
-                _ => Ok(()),
-            });
-            compared.map_err(|error| with_steps(&error, &done))?;
-        }
-        let how = steps.last().map_or(0, |bytes| bytes[STEP_BYTES - 1]);
-        self.step(&Step::Crash)
-            .and_then(|()| self.step(&Step::Close))
-            .and_then(|()| self.lose_redb(how))
-            .map_err(|error| with_steps(&error, &done))
-    }
-
-    /// Loses redb, in this way, of a broker that crashed or was closed: nothing else is lost, and the next opening finds
-    /// what this one did.
-    fn lose_redb(&mut self, how: u8) -> TestCaseResult {
-        let engine = self.engine.as_mut().expect("it is open");
-        let before = engine.view(self.model.now_ms).map_err(failed)?;
-        let broker = self.take_broker();
-        if how.is_multiple_of(3) {
-            broker.crash();
-        } else {
-            broker.close().map_err(failed)?;
-        }
-        self.place.lose_redb(how);
-        self.open()?;
-        let engine = self.engine.as_ref().expect("it is open");
-        let after = engine.view(self.model.now_ms).map_err(failed)?;
-        only_redelivers(&before, &after)?;
-        self.take_broker().crash();
-        self.place.crashed();
-        self.open()?;
-        let engine = self.engine.as_ref().expect("it is open");
-        prop_assert_eq!(engine.view(self.model.now_ms).map_err(failed)?, after, "after a rebuild and a crash");
-        Ok(())
-    }
-}
-
-/// Whether what is seen differs only in what groups get again, and in consumers that are yet to come back.
-fn only_redelivers(before: &View, after: &View) -> TestCaseResult {
-    prop_assert_eq!(before.keys().collect::<Vec<_>>(), after.keys().collect::<Vec<_>>());
-    for (name, stream) in before {
-        let again = &after[name];
-        let groups = |stream: &StreamView| stream.groups.keys().cloned().collect::<Vec<_>>();
-        prop_assert_eq!(groups(stream), groups(again), "the groups of {}", name);
-        for (name, group) in &stream.groups {
-            let again = &again.groups[name];
-            let open = |group: &GroupView, id: Id| id > group.cursor || group.pending.iter().any(|row| row.0 == id);
-            let lost = stream.entries.iter().find(|(id, _)| open(group, *id) && !open(again, *id));
-            prop_assert!(lost.is_none(), "the group {} will never get {:?}: {:?}, now {:?}", name, lost, group, again);
-            prop_assert!(again.cursor <= group.cursor, "the group {}: {:?}, now {:?}", name, group, again);
-            prop_assert!(again.pending.iter().all(|row| group.pending.contains(row)), "{:?}, now {:?}", group, again);
-        }
-        let but_for_groups = |stream: &StreamView| StreamView { groups: BTreeMap::new(), ..stream.clone() };
-        prop_assert_eq!(but_for_groups(stream), but_for_groups(again));
-    }
-    Ok(())
-}
-
-#[allow(clippy::needless_pass_by_value, reason = "what `map_err` calls")]
-fn failed(error: streamlog::Error) -> TestCaseError {
-    TestCaseError::fail(format!("{error:?}"))
-}
-
-fn with_steps(error: &TestCaseError, steps: &[Step]) -> TestCaseError {
-    let steps: Vec<_> = steps.iter().map(|step| format!("    {step:?}\n")).collect();
-    TestCaseError::fail(format!("{error}\nafter\n{}", steps.concat()))
 }
 
 /// Tries `cases` sequences, or as many as `MODEL_CASES` says.
@@ -268,58 +45,16 @@ fn check(cases: u32, sizes: impl Strategy<Value = Sizes>, place: impl Fn() -> Bo
     let steps = prop::collection::vec(prop::collection::vec(any::<u8>(), STEP_BYTES), 1..STEPS_MAX);
     let rng_seed = RngSeed::Fixed(seed);
     let config = Config { cases, rng_seed, max_shrink_iters: 4000, failure_persistence: None, ..Config::default() };
-    let run = |(sizes, steps): (Sizes, Vec<Vec<u8>>)| Run::new(&*place(), &sizes.builder()).run(&steps);
+    let run = |(sizes, steps): (Sizes, Vec<Vec<u8>>)| {
+        let steps: Vec<_> = steps.iter().map(Vec::as_slice).collect();
+        let lose_redb = steps.last().map_or(0, |bytes| bytes[STEP_BYTES - 1]);
+        Run::new(&*place(), &sizes.builder()).run(&steps, lose_redb)
+    };
     match TestRunner::new(config).run(&(sizes, steps), run) {
         Ok(()) => {}
         // The steps are in the reason, as what they came to mean.
         Err(TestError::Fail(reason, (sizes, _))) => panic!("{reason}with {sizes:?}\nagain with MODEL_SEED={seed}"),
         Err(error) => panic!("{error}; again with MODEL_SEED={seed}"),
-    }
-}
-
-/// How a broker is built; `None` with its defaults.
-type Sizes = Option<Small>;
-
-/// Sizes so small that entries fill segments, segments roll and the journal goes from file to file within a few steps.
-#[derive(Debug, Clone)]
-struct Small {
-    durability: Durability,
-    segment_bytes: u64,
-    tail_bytes: usize,
-    journal_file_bytes: u64,
-    journal_bytes_max: u64,
-    cache_bytes: usize,
-    open_files_max: usize,
-}
-
-trait Build {
-    fn builder(&self) -> Builder;
-}
-
-impl Build for Sizes {
-    fn builder(&self) -> Builder {
-        let Some(small) = self else { return Broker::builder() };
-        Broker::builder()
-            .durability(small.durability)
-            .segment_bytes(small.segment_bytes)
-            .tail_bytes(small.tail_bytes)
-            .journal_file_bytes(small.journal_file_bytes)
-            .checkpoint_bytes(small.journal_bytes_max / 4)
-            .journal_bytes_max(small.journal_bytes_max)
-            .cache_bytes(small.cache_bytes)
-            .open_files_max(small.open_files_max)
-    }
-}
-
-fn tiny(durability: Durability) -> Small {
-    Small {
-        durability,
-        segment_bytes: 400,
-        tail_bytes: 600,
-        journal_file_bytes: 2048,
-        journal_bytes_max: 16 << 10,
-        cache_bytes: 2048,
-        open_files_max: 2,
     }
 }
 

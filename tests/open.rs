@@ -3,12 +3,16 @@
 
 #![cfg(feature = "simulation")]
 
+#[path = "common/directory.rs"]
+mod directory;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use directory::copy_dir;
 use streamlog::{Broker, Builder, Error, ErrorKind, Id};
 use tempfile::TempDir;
 
@@ -125,19 +129,6 @@ fn relative(path: &Path, directory: &Path) -> String {
 /// Where a preallocated file's zeros begin.
 fn end_of_data(bytes: &[u8]) -> usize {
     bytes.iter().rposition(|&byte| byte != 0).unwrap() + 1
-}
-
-fn copy_dir(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_dir(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 /// A copy of a directory in which one file has these bytes.
@@ -553,13 +544,28 @@ fn a_bit_flipped_in_a_segment_is_damage_at_its_place_and_the_rest_is_read() {
                 }
             }
         }
-        assert!(missed < ENTRIES / 3, "one segment's entries at most");
+        let of_version = (48..64).contains(&bit);
+        assert!(missed <= 1 || of_version, "bit {bit}: {missed} entries, and not one");
         if missed > 0 {
             let group = orders.group("audit").from_start().ensure().unwrap();
-            let kind = group.consumer("a").read_new().count(1000).next().unwrap_err().kind();
+            let worker = group.consumer("a");
+            let kind = loop {
+                match worker.read_new().count(1000).next() {
+                    Ok(batch) => assert!(!batch.is_empty(), "it is not skipped"),
+                    Err(error) => break error.kind(),
+                }
+            };
             assert!([ErrorKind::Corrupt, ErrorKind::NewerFormat].contains(&kind), "bit {bit}");
             assert!(orders.range(..).read().is_err());
-            assert_eq!(orders.range(..).iter().find_map(Result::err).unwrap().kind(), kind);
+            let scanned: Vec<_> = orders.range(..).iter().collect();
+            let backwards: Vec<_> = orders.range(..).rev().iter().collect();
+            for scanned in [&scanned, &backwards] {
+                let (last, before) = scanned.split_last().unwrap();
+                assert_eq!(last.as_ref().unwrap_err().kind(), kind);
+                assert!(before.iter().all(Result::is_ok));
+            }
+            let met = scanned.len() + backwards.len() - 2;
+            assert!(met as u64 == ENTRIES - missed || of_version, "bit {bit}: all but that one, from both ends");
             group.destroy().unwrap();
         }
         broker.close().unwrap();

@@ -3,11 +3,14 @@
 
 #![cfg(feature = "simulation")]
 
+#[path = "common/directory.rs"]
+mod directory;
+
 use std::fmt::Write as _;
-use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use directory::copy_dir;
 use streamlog::{
     Broker, Builder, Consumer, Durability, ErrorKind, Group, Id, IdSpec, ManualClock, Retention, StartAt, Stream, Trim,
 };
@@ -139,19 +142,6 @@ fn reopened(site: Site, path: &Path, ending: Ending, builder: &Builder) -> (Site
         }
     };
     (Site { broker: broker.unwrap(), clock }, copy)
-}
-
-fn copy_dir(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_dir(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 /// When checkpoints are written, or tails flushed, between the steps.

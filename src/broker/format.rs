@@ -13,16 +13,16 @@ use crate::log::header::Identity;
 use crate::log::segment::read_exact;
 use crate::storage::Storage;
 
-pub(super) const PATH: &str = "FORMAT";
-const NEW_PATH: &str = "FORMAT.new";
+pub(crate) const PATH: &str = "FORMAT";
+pub(crate) const NEW_PATH: &str = "FORMAT.new";
 /// Held while the directory is open.
-pub(super) const LOCK: &str = "LOCK";
+pub(crate) const LOCK: &str = "LOCK";
 const VERSION: u32 = 1;
 /// More than any version of the file will have.
 const LEN_MAX: u64 = 4096;
 
 /// Refuses a directory that holds something else, before anything is written to it.
-pub(super) fn check_ours(storage: &dyn Storage) -> Result<()> {
+pub(crate) fn check_ours(storage: &dyn Storage) -> Result<()> {
     let names = storage.list("").map_err(|error| Error::io("listing the directory", error))?;
     if names.iter().any(|name| name == PATH) || names.iter().all(|name| name == NEW_PATH || name == LOCK) {
         return Ok(());
@@ -37,27 +37,38 @@ pub(super) fn check_ours(storage: &dyn Storage) -> Result<()> {
 
 /// The directory's UUID; a new one if the directory is new.
 pub(super) fn open(storage: &dyn Storage) -> Result<Identity> {
+    match read(storage)? {
+        Some(directory) => Ok(directory),
+        None => {
+            let uuid = uuid::Builder::from_random_bytes(storage.random()).into_uuid();
+            write(storage, uuid.into_bytes())?;
+            Ok(uuid.into_bytes())
+        }
+    }
+}
+
+/// The directory's UUID; `None` if there is no such file.
+pub(crate) fn read(storage: &dyn Storage) -> Result<Option<Identity>> {
     match storage.open(PATH) {
         Ok(file) => {
             let len = file.len().map_err(|error| Error::io("reading FORMAT", error))?;
             let mut bytes = vec![0; len.min(LEN_MAX) as usize];
             read_exact(&*file, &mut bytes, 0, PATH)?;
-            parse(&bytes)
+            parse(&bytes).map(Some)
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => create(storage),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::io("opening FORMAT", error)),
     }
 }
 
-fn create(storage: &dyn Storage) -> Result<Identity> {
+/// Writes the file of a directory with this UUID.
+pub(crate) fn write(storage: &dyn Storage, directory: Identity) -> Result<()> {
     let doing = |error| Error::io("creating FORMAT", error);
-    let uuid = uuid::Builder::from_random_bytes(storage.random()).into_uuid();
     let file = storage.create(NEW_PATH).map_err(doing)?;
-    file.write_at(render(uuid).as_bytes(), 0).map_err(doing)?;
+    file.write_at(render(Uuid::from_bytes(directory)).as_bytes(), 0).map_err(doing)?;
     file.sync().map_err(doing)?;
     storage.rename(NEW_PATH, PATH).map_err(doing)?;
-    storage.sync_dir("").map_err(doing)?;
-    Ok(uuid.into_bytes())
+    storage.sync_dir("").map_err(doing)
 }
 
 fn render(uuid: Uuid) -> String {

@@ -4,10 +4,10 @@ mod background;
 mod backup;
 mod builder;
 mod checkpoint;
-mod format;
+pub(crate) mod format;
 mod open;
-mod rebuild;
-mod replay;
+pub(crate) mod rebuild;
+pub(crate) mod replay;
 
 use std::fmt;
 use std::path::Path;
@@ -15,8 +15,12 @@ use std::sync::Arc;
 
 pub use self::backup::Backup;
 pub use self::builder::Builder;
+use crate::clock::SystemClock;
 use crate::error::{Error, Result};
-use crate::storage::{Lock, Memory};
+use crate::journal::Lsn;
+use crate::log::header::Identity;
+use crate::options::Options;
+use crate::storage::{Lock, Memory, Storage};
 use crate::stream::Stream;
 use crate::stream::core::Core;
 use crate::sync::thread::JoinHandle;
@@ -74,6 +78,20 @@ impl Broker {
     /// If its thread cannot be started.
     pub fn in_memory() -> Result<Broker> {
         Broker::builder().open_storage(Arc::new(Memory::default()))
+    }
+
+    /// Opens what a repair made: [`open::mended`].
+    pub(crate) fn open_mended(
+        storage: Arc<dyn Storage>,
+        lock: Box<dyn Lock>,
+        directory: Identity,
+        replay: replay::Replay,
+        last_lsn: Lsn,
+        journal: Vec<String>,
+    ) -> Result<Broker> {
+        let options = Options { background: false, ..Options::default() };
+        let clock = Arc::new(SystemClock::new());
+        Broker::start(open::mended(storage, clock, options, directory, replay, last_lsn, journal)?, lock)
     }
 
     fn start(core: Core, lock: Box<dyn Lock>) -> Result<Broker> {

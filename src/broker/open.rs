@@ -14,7 +14,7 @@ use super::replay::Replay;
 use crate::clock::{Clock, millis};
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::{self, Journal, Lsn, Recovery, file};
-use crate::log::files::STREAMS;
+use crate::log::files::{STREAMS, stream_dir};
 use crate::log::header::Identity;
 use crate::log::writer::Roll;
 use crate::log::{Segment, SegmentFiles};
@@ -44,7 +44,33 @@ pub(super) fn open(
     })?;
     let directory = format::open(&*storage)?;
     prepare(&*storage)?;
-    let Found { replay, recovery, redb } = find(&*storage, directory, &options)?;
+    let found = find(&*storage, directory, &options)?;
+    Ok((begin(storage, clock, options, directory, found)?, lock))
+}
+
+/// Begins with a state that was repaired: it is all there is, up to the record `last_lsn`. The journal's files are `used`.
+pub(super) fn mended(
+    storage: Arc<dyn Storage>,
+    clock: Arc<dyn Clock>,
+    options: Options,
+    directory: Identity,
+    replay: Replay,
+    last_lsn: Lsn,
+    used: Vec<String>,
+) -> Result<Core> {
+    let recovery = Recovery { last_lsn, clean: false, beyond: Vec::new(), used };
+    begin(storage, clock, options, directory, Found { replay, recovery, redb: Redb::Lost })
+}
+
+/// Makes what was found durable, and begins a new journal.
+fn begin(
+    storage: Arc<dyn Storage>,
+    clock: Arc<dyn Clock>,
+    options: Options,
+    directory: Identity,
+    found: Found,
+) -> Result<Core> {
+    let Found { replay, recovery, redb } = found;
     let meta = replay.meta;
     let from_redb = if options.breaks(Sabotage::NumberFromJournal) { 0 } else { meta.covered };
     let last_lsn = recovery.last_lsn.max(from_redb);
@@ -68,6 +94,9 @@ pub(super) fn open(
             let tables = whole.then(|| Tables::replace(&*storage, Base::Copy, &nothing)).transpose()?;
             // Made anew when they are written to: after a sync that failed, no later one makes their names durable.
             remove_streams(&files, |number| !with_segments.contains(&number))?;
+            if redb == Redb::Lost {
+                sync_segments(&files, &catalog)?;
+            }
             settle(tables, &files, &catalog, &options, clock.now_ms(), last_lsn, begun)?
         }
     };
@@ -95,7 +124,7 @@ pub(super) fn open(
     // A file that held no record has given its name to the new one.
     let new = file::path(last_lsn + 1);
     remove(&*storage, &used.into_iter().filter(|path| *path != new).collect::<Vec<_>>())?;
-    Ok((Core::new(storage, clock, options, directory, journal, tables, catalog), lock))
+    Ok(Core::new(storage, clock, options, directory, journal, tables, catalog))
 }
 
 /// What there is, read and replayed.
@@ -205,8 +234,26 @@ fn settle(
         Some(tables) => tables.commit(&commit).map(|()| tables)?,
         None => Tables::replace(files.storage(), Base::Nothing, &commit)?,
     };
-    GivenUp::of(&commit.deltas, catalog.deleted.clone()).unlink(files)?;
+    let mut given_up = GivenUp::of(&commit.deltas, catalog.deleted.clone());
+    given_up.unlink(files)?;
     Ok(tables)
+}
+
+/// Makes durable what the segments have, where that was not learnt from redb: a process that was killed may have written it
+/// and not synced it, and the journal that has it too goes once there is a new redb.
+fn sync_segments(files: &SegmentFiles, catalog: &Catalog) -> Result<()> {
+    for cell in catalog.streams.values() {
+        let dir = stream_dir(cell.number);
+        let doing = |error| Error::io(format_args!("syncing {dir}"), error);
+        let segments: Vec<Segment> = cell.lock().state.log.segments().cloned().collect();
+        for Segment { position, .. } in segments.iter().filter(|segment| !segment.position.hollow) {
+            files.open(cell.number, position.first_id)?.sync().map_err(doing)?;
+        }
+        if !segments.is_empty() {
+            files.sync_dir(&dir).map_err(doing)?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes the directories of the streams that `unwanted` says.

@@ -15,23 +15,23 @@ use crate::stream::catalog::Catalog;
 use crate::stream::cell::StreamCell;
 
 /// The state, as records are applied to it.
-pub(super) struct Replay {
-    pub(super) meta: Meta,
-    pub(super) streams: BTreeMap<u64, Loaded>,
+pub(crate) struct Replay {
+    pub(crate) meta: Meta,
+    pub(crate) streams: BTreeMap<u64, Loaded>,
     deleted: Vec<StreamState>,
     /// The streams that had segments before the replay.
     with_segments: BTreeSet<u64>,
     /// Streams that a record of this replay deleted: no later record may name them.
     gone: BTreeSet<u64>,
-    next_stream: u64,
+    pub(crate) next_stream: u64,
     /// What is to be delivered again, if redb was lost.
-    pub(super) redeliver: Option<Redeliver>,
+    pub(crate) redeliver: Option<Redeliver>,
     /// Breaks a rule: `Sabotage::ReplayTwice`.
-    pub(super) twice: bool,
+    pub(crate) twice: bool,
 }
 
 impl Replay {
-    pub(super) fn new(meta: Meta, streams: BTreeMap<u64, Loaded>) -> Replay {
+    pub(crate) fn new(meta: Meta, streams: BTreeMap<u64, Loaded>) -> Replay {
         // Those too that are dropped and still named by redb: their files go when it no longer names them.
         let has_segments = |log: &StreamLog| log.segments().next().is_some() || log.has_dropped();
         let with_segments = |(number, loaded): (&u64, &Loaded)| has_segments(&loaded.state.log).then_some(*number);
@@ -47,7 +47,7 @@ impl Replay {
         }
     }
 
-    pub(super) fn apply(&mut self, lsn: Lsn, record: &[u8]) -> Result<()> {
+    pub(crate) fn apply(&mut self, lsn: Lsn, record: &[u8]) -> Result<()> {
         let damaged =
             |what: &dyn std::fmt::Display| Error::corrupt(file::JOURNAL, 0, format_args!("record {lsn}: {what}"));
         for (number, change) in decode(record).map_err(|error| damaged(&error))? {
@@ -93,7 +93,7 @@ impl Replay {
     }
 
     /// The streams that had segments before the replay, and the catalog.
-    pub(super) fn into_catalog(self, directory: Identity) -> (BTreeSet<u64>, Catalog) {
+    pub(crate) fn into_catalog(self, directory: Identity) -> (BTreeSet<u64>, Catalog) {
         let cell = |state: StreamState| Arc::new(StreamCell::new(directory, state));
         let streams: BTreeMap<_, _> =
             self.streams.into_values().map(|Loaded { state, .. }| (Arc::clone(&state.name), cell(state))).collect();

@@ -18,7 +18,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 
 use self::file::{JOURNAL, JournalFile, RECORD};
-pub(crate) use self::recovery::{Recovery, files, recover, snapshot};
+pub(crate) use self::recovery::{Recovery, files, highest, recover, snapshot};
 use self::sync::SyncState;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::frame;

@@ -16,7 +16,7 @@ use super::Lsn;
 use super::file::{
     HEADER_VERSION, JOURNAL, JournalHeader, MAGIC, MARK, RECORD, SNAPSHOT, is_spare, parse_key, parse_name, path,
 };
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::log::frame::{self, Frame, HEADER_LEN, Salt};
 use crate::log::header::{self, Identity};
 use crate::log::segment::read_exact;
@@ -100,6 +100,29 @@ pub(crate) fn files(storage: &dyn Storage) -> Result<Vec<Lsn>> {
 pub(crate) fn snapshot(storage: &dyn Storage, directory: Identity, first_lsn: Lsn) -> Result<Vec<u8>> {
     let file = Contents::read(storage, directory, first_lsn)?;
     Ok(file.bytes[file.snapshot].to_vec())
+}
+
+/// The greatest number that a record of this journal may have had, whatever of it is damaged: new ones begin after it.
+///
+/// # Errors
+///
+/// What the system says.
+pub(crate) fn highest(storage: &dyn Storage, directory: Identity) -> Result<Lsn> {
+    let mut highest = 0;
+    let Ok((files, _)) = list(storage) else { return Ok(0) };
+    for first in files {
+        highest = highest.max(first.saturating_sub(1));
+        match Contents::read(storage, directory, first) {
+            Ok(file) => {
+                let mut beyond = Beyond::default();
+                beyond.look(&file.bytes[file.head_len..], first, file.salt);
+                highest = highest.max(beyond.last_lsn);
+            }
+            Err(error) if error.kind() == ErrorKind::Io => return Err(error),
+            Err(_) => {}
+        }
+    }
+    Ok(highest)
 }
 
 /// The first LSNs of the journal's files in order, and the paths of spares.

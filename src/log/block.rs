@@ -5,6 +5,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::frame::{Frame, FrameError, HEADER_LEN, Salt};
+use super::salvage::{Bad, Salvaged};
+use crate::error::Error;
 use crate::id::Id;
 use crate::sync::{Mutex, PoisonError};
 
@@ -19,20 +21,49 @@ pub(crate) struct Block {
     bytes: Arc<Vec<u8>>,
     /// Each entry's ID and where its frame begins.
     entries: Vec<(Id, u32)>,
+    /// Those of them that are damaged, each with what is to be said of it.
+    bad: Vec<(Bad, Error)>,
 }
 
 impl Block {
-    /// Decodes and verifies every frame of `bytes`; the error says where in them, and what.
-    pub(crate) fn decode(key: Key, first_ordinal: u64, bytes: Vec<u8>, salt: Salt) -> Result<Block, (u64, FrameError)> {
+    /// Decodes and verifies every frame of `bytes`; the error gives them back, and says where in them, and what.
+    pub(crate) fn decode(
+        key: Key,
+        first_ordinal: u64,
+        bytes: Vec<u8>,
+        salt: Salt,
+    ) -> Result<Block, (Vec<u8>, u64, FrameError)> {
         let mut entries = Vec::new();
-        let mut rest = &bytes[..];
-        while !rest.is_empty() {
-            let start = bytes.len() - rest.len();
-            let (frame, after) = Frame::decode(rest, salt).map_err(|error| (start as u64, error))?;
-            entries.push((Id::from_bytes(frame.key), start as u32));
-            rest = after;
+        let mut start = 0;
+        while start < bytes.len() {
+            match Frame::decode(&bytes[start..], salt) {
+                Ok((frame, after)) => {
+                    entries.push((Id::from_bytes(frame.key), start as u32));
+                    start = bytes.len() - after.len();
+                }
+                Err(error) => return Err((bytes, start as u64, error)),
+            }
         }
-        Ok(Block { key, first_ordinal, bytes: Arc::new(bytes), entries })
+        Ok(Block { key, first_ordinal, bytes: Arc::new(bytes), entries, bad: Vec::new() })
+    }
+
+    /// A block that is damaged, with what can be read of it; `error` makes what is to be said of damage at an offset.
+    pub(crate) fn damaged(
+        key: Key,
+        first_ordinal: u64,
+        bytes: Vec<u8>,
+        salvaged: Salvaged,
+        error: impl Fn(u64) -> Error,
+    ) -> Block {
+        let Salvaged { entries, bad } = salvaged;
+        let bad = bad.into_iter().map(|bad| (bad.clone(), error(u64::from(bad.offset)))).collect();
+        Block { key, first_ordinal, bytes: Arc::new(bytes), entries, bad }
+    }
+
+    /// What is to be said of the entry with this ordinal, which must be here, if it is damaged.
+    pub(crate) fn damage(&self, ordinal: u64) -> Option<&Error> {
+        let index = (ordinal - self.first_ordinal) as usize;
+        self.bad.iter().find(|(bad, _)| bad.entries.contains(&index)).map(|(_, error)| error)
     }
 
     pub(crate) fn key(&self) -> Key {
@@ -52,9 +83,16 @@ impl Block {
         self.first_ordinal + self.entries.len() as u64
     }
 
-    /// The ordinal of the first entry whose ID is at least `id`; of the next entry if there is none.
+    /// The ordinal of the first entry whose ID is at least `id`, or may be; of the next entry if there is none.
     pub(crate) fn ordinal_of(&self, id: Id) -> u64 {
         self.first_ordinal + self.entries.partition_point(|entry| entry.0 < id) as u64
+    }
+
+    /// The ordinal after the last entry whose ID is less than `id`, or may be.
+    pub(crate) fn ordinal_before(&self, id: Id) -> u64 {
+        let index = self.entries.partition_point(|entry| entry.0 < id);
+        let bad = self.bad.iter().find(|(bad, _)| bad.entries.contains(&index) && bad.low < id);
+        self.first_ordinal + bad.map_or(index, |(bad, _)| bad.entries.end) as u64
     }
 
     /// The first ordinal whose frame begins at this offset of the segment or after it.
@@ -68,7 +106,7 @@ impl Block {
         self.key.2 + self.entries.get(index).map_or(self.bytes.len() as u64, |entry| u64::from(entry.1))
     }
 
-    /// The entry with this ordinal, which must be here: its ID, and where its body is in [`bytes`](Block::bytes).
+    /// The entry with this ordinal, which must be here and whole: its ID, and where its body is in [`bytes`](Block::bytes).
     pub(crate) fn entry(&self, ordinal: u64) -> (Id, Range<usize>) {
         let index = (ordinal - self.first_ordinal) as usize;
         let (id, start) = self.entries[index];
@@ -78,6 +116,11 @@ impl Block {
 
     pub(crate) fn bytes(&self) -> &Arc<Vec<u8>> {
         &self.bytes
+    }
+
+    /// The ID of the entry with this ordinal, which must be here; of a damaged one the greatest it can have.
+    pub(crate) fn id(&self, ordinal: u64) -> Id {
+        self.entries[(ordinal - self.first_ordinal) as usize].0
     }
 
     fn size(&self) -> usize {

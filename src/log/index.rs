@@ -51,6 +51,18 @@ impl Index {
         self.blocks.partition_point(|block| block.offset <= offset).checked_sub(1)
     }
 
+    /// The block that begins at this offset, and the next.
+    pub(crate) fn block_at(&self, offset: u64) -> Option<(IndexEntry, Option<IndexEntry>)> {
+        let number = self.block_of_offset(offset)?;
+        Some((self.blocks[number], self.blocks.get(number + 1).copied()))
+    }
+
+    /// The block whose first frame is at this offset.
+    pub(crate) fn at_offset(&self, offset: u64) -> Option<IndexEntry> {
+        let number = self.blocks.binary_search_by_key(&offset, |block| block.offset).ok()?;
+        Some(self.blocks[number])
+    }
+
     /// A block's beginning, and where it ends in a segment whose frames end at `end`.
     pub(crate) fn block(&self, number: usize, end: u64) -> (IndexEntry, u64) {
         (self.blocks[number], self.blocks.get(number + 1).map_or(end, |next| next.offset.min(end)))

@@ -18,6 +18,7 @@ pub(crate) mod files;
 pub(crate) mod frame;
 pub(crate) mod header;
 pub(crate) mod index;
+pub(crate) mod salvage;
 pub(crate) mod segment;
 pub(crate) mod stream_log;
 pub(crate) mod survey;

@@ -15,11 +15,13 @@ use serde::{Deserialize, Serialize};
 
 use super::block::{Block, BlockCache};
 use super::files::{SegmentFiles, segment_path};
-use super::frame::{self, Frame, Salt};
+use super::frame::{Frame, HEADER_LEN, Salt};
 use super::header::{self, Identity, Magic};
 use super::index::Index;
+use super::salvage::salvage;
+use super::survey::Survey;
 use crate::codec;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::id::Id;
 use crate::storage::File;
 use crate::sync::{PoisonError, RwLock};
@@ -155,13 +157,24 @@ impl Segment {
         let mut bytes = vec![0; (end - offset) as usize];
         let path = || self.path();
         read_exact(file, &mut bytes, offset, &path())?;
-        let first_ordinal = {
+        let (first, next) = {
             let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
-            let number = index.as_ref().and_then(|index| index.block_of_offset(offset).map(|n| index.block(n, end).0));
-            number.map_or(self.position.first_ordinal, |block| block.ordinal)
+            index.as_ref().and_then(|index| index.block_at(offset)).unzip()
         };
-        Block::decode((self.stream, self.position.first_ordinal, offset), first_ordinal, bytes, self.salt())
-            .map_err(|(at, what)| Error::corrupt(path(), offset + at, what))
+        let first_ordinal = first.map_or(self.position.first_ordinal, |block| block.ordinal);
+        let key = (self.stream, self.position.first_ordinal, offset);
+        Block::decode(key, first_ordinal, bytes, self.salt()).or_else(|(bytes, at, what)| {
+            let next = next.flatten().filter(|next| next.offset == end);
+            let next_ordinal = next.map_or(self.position.next_ordinal, |next| next.ordinal);
+            let low = first.map_or(self.position.first_id, |first| first.id);
+            let high = next.and_then(|next| next.id.previous()).unwrap_or(self.position.last_id);
+            let error = |at: u64| Error::corrupt(path(), offset + at, what);
+            let count = (next_ordinal - first_ordinal) as usize;
+            match salvage(&bytes, count, self.salt(), low, high) {
+                Some(salvaged) => Ok(Block::damaged(key, first_ordinal, bytes, salvaged, error)),
+                None => Err(error(at)),
+            }
+        })
     }
 
     /// Loads the index from the footer, or else by reading the segment through.
@@ -169,7 +182,11 @@ impl Segment {
         if self.index.read().unwrap_or_else(PoisonError::into_inner).is_some() {
             return Ok(());
         }
-        self.check_header(file)?;
+        match self.check_header(file) {
+            // Its frames' checksums say whose file it is.
+            Err(error) if error.kind() == ErrorKind::Corrupt => {}
+            checked => checked?,
+        }
         let index =
             if self.position.sealed { self.read_footer(file).map(|footer| footer.index) } else { self.scan(file) };
         let index = index.or_else(|error| if self.position.sealed { self.scan(file) } else { Err(error) })?;
@@ -192,32 +209,41 @@ impl Segment {
         codec::decode(FOOTER_VERSION, frame.body).map_err(|error| bad(&error))
     }
 
-    /// Builds the index by reading every frame's header; their checksums are verified when they are read for use.
+    /// Builds the index by reading the segment through. Every frame is verified: an ID that is not what it was would hide
+    /// entries.
     fn scan(&self, file: &dyn File) -> Result<Index> {
-        const STEP: usize = 1 << 20;
         let path = self.path();
+        let Position { begin, end, first_id, first_ordinal, next_ordinal, .. } = self.position;
         let mut index = Index::default();
-        let Position { begin, end, first_ordinal, next_ordinal, .. } = self.position;
         let (mut ordinal, mut offset) = (first_ordinal, begin);
-        let mut window = (0, Vec::new());
-        while offset < end {
-            let inside = offset.checked_sub(window.0).map(|at| at as usize);
-            let head = inside.and_then(|at| window.1.get(at..)?.first_chunk::<{ frame::HEADER_LEN }>());
-            let Some(head) = head else {
-                let bytes = (end - offset).min(STEP as u64) as usize;
-                if bytes < frame::HEADER_LEN {
-                    return Err(Error::corrupt(path, offset, "the segment ends inside a frame"));
-                }
-                window = (offset, vec![0; bytes]);
-                read_exact(file, &mut window.1, offset, &path)?;
-                continue;
-            };
-            index.note(Id::from_bytes(frame::key(head)), ordinal, offset);
-            offset += (frame::HEADER_LEN + frame::body_len(head)) as u64;
+        let note = |id: Id, body: &[u8]| {
+            index.note(id, ordinal, offset);
             ordinal += 1;
-        }
-        if offset != end || ordinal != next_ordinal {
-            return Err(Error::corrupt(path, begin, "its frames do not add up to what was written"));
+            offset += (HEADER_LEN + body.len()) as u64;
+            true
+        };
+        let mut read = Position { end: begin, next_ordinal: first_ordinal, last_id: first_id, ..self.position.clone() };
+        Survey::new(file, &path, &self.position)?.until(end).extend(&mut read, note)?;
+        if (read.end, read.next_ordinal) == (end, next_ordinal) { Ok(index) } else { self.scan_around(file) }
+    }
+
+    /// Builds the index of a damaged segment, from the frames that are whole.
+    fn scan_around(&self, file: &dyn File) -> Result<Index> {
+        let path = self.path();
+        let Position { begin, end, first_ordinal, next_ordinal, first_id, last_id, .. } = self.position;
+        let mut bytes = vec![0; (end - begin) as usize];
+        read_exact(file, &mut bytes, begin, &path)?;
+        let salvaged = salvage(&bytes, (next_ordinal - first_ordinal) as usize, self.salt(), first_id, last_id)
+            .ok_or_else(|| Error::corrupt(path, begin, "its frames do not add up to what was written"))?;
+        let mut index = Index::default();
+        for (ordinal, (id, at)) in (first_ordinal..).zip(salvaged.entries) {
+            let number = (ordinal - first_ordinal) as usize;
+            // A block begins with an entry whose ID is known. The segment's first one is, whatever became of it.
+            if number == 0 {
+                index.note(first_id, ordinal, begin);
+            } else if !salvaged.bad.iter().any(|bad| bad.entries.contains(&number)) {
+                index.note(id, ordinal, begin + u64::from(at));
+            }
         }
         Ok(index)
     }

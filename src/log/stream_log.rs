@@ -76,10 +76,10 @@ impl Page<'_> {
         }
     }
 
-    /// The ID of an entry that is here.
+    /// The ID of an entry that is here; of a damaged one the greatest it can have.
     pub(crate) fn id(&self, ordinal: u64) -> Id {
         match self {
-            Page::Block(block) => block.entry(ordinal).0,
+            Page::Block(block) => block.id(ordinal),
             Page::Chunk(chunk) => chunk.frame(ordinal).0,
         }
     }
@@ -137,6 +137,11 @@ impl StreamLog {
         true
     }
 
+    /// Takes these segments for those there were, in a repair.
+    pub(crate) fn mend(&mut self, stream: u64, positions: Vec<Position>) {
+        self.segments = positions.into_iter().map(|position| Segment::new(stream, position)).collect();
+    }
+
     /// The first ordinal that is not forgotten.
     pub(crate) fn first_ordinal(&self) -> u64 {
         self.first_ordinal
@@ -154,6 +159,11 @@ impl StreamLog {
     /// The bytes of all frames the stream got.
     pub(crate) fn next_bytes(&self) -> u64 {
         self.behind.map_or(self.tail.bytes_before(self.tail.next_ordinal()), |next| next.1)
+    }
+
+    /// The entries in memory, of a log that nothing flushes.
+    pub(crate) fn tail(&self) -> &Chunk {
+        &self.tail
     }
 
     /// The bytes in memory that a flush would free.
@@ -192,8 +202,18 @@ impl StreamLog {
         }
     }
 
-    /// The ordinal of the first entry with at least this ID; that of the next entry if there is none.
+    /// The ordinal of the first entry with at least this ID; that of the next entry if there is none. A damaged one that may
+    /// have it counts.
     pub(crate) fn ordinal_of(&self, id: Id, blocks: Blocks<'_>) -> Lookup<u64> {
+        self.look_up(id, blocks, Block::ordinal_of)
+    }
+
+    /// The ordinal after the last entry with a smaller ID; damaged ones that may have one count.
+    pub(crate) fn ordinal_before(&self, id: Id, blocks: Blocks<'_>) -> Lookup<u64> {
+        self.look_up(id, blocks, Block::ordinal_before)
+    }
+
+    fn look_up(&self, id: Id, blocks: Blocks<'_>, in_block: impl Fn(&Block, Id) -> u64) -> Lookup<u64> {
         let starts_by = |chunk: &&Chunk| chunk.id_at(chunk.first_ordinal()).is_some_and(|first| first <= id);
         if let Some(chunk) = self.chunks().rev().find(starts_by) {
             return Lookup::Found(chunk.ordinal_of(id).max(self.first_ordinal));
@@ -207,7 +227,7 @@ impl StreamLog {
             // None of its entries is there: the next one that may be comes after it.
             Some(segment) if segment.position.hollow => Lookup::Found(segment.position.next_ordinal),
             Some(segment) => {
-                block(segment, At::Id(id), blocks).map(|block| block.ordinal_of(id).max(self.first_ordinal))
+                block(segment, At::Id(id), blocks).map(|block| in_block(&block, id).max(self.first_ordinal))
             }
         }
     }

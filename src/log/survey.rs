@@ -2,6 +2,7 @@
 //! Every frame is verified. Knows one file; how the files of a stream follow each other is for others to judge.
 
 use std::fmt;
+use std::ops::Range;
 
 use super::frame::{self, Frame, HEADER_LEN, Salt};
 use super::header::{self, Identity};
@@ -26,7 +27,6 @@ pub(crate) struct Survey<'a> {
 
 /// Why a survey went no further.
 #[derive(Debug)]
-#[expect(dead_code, reason = "what it says is for a report")]
 pub(crate) enum Stop {
     /// The segment is sealed.
     Footer(Footer),
@@ -81,13 +81,19 @@ impl<'a> Survey<'a> {
         Ok(Survey { file, path, len, salt: Salt::new(&position.identity), window: Vec::new(), window_offset: 0 })
     }
 
-    /// Goes on from where `position` ends, entry by entry, as long as each is whole and its ID greater than the one's
-    /// before; moves `position` along.
+    /// Has the survey end at this offset, as if the file did.
+    pub(crate) fn until(mut self, end: u64) -> Survey<'a> {
+        self.len = self.len.min(end);
+        self
+    }
+
+    /// Goes on from where `position` ends, entry by entry, as long as each is whole, its ID greater than the one's before,
+    /// and `each` calls it good; moves `position` along.
     ///
     /// # Errors
     ///
     /// What the system says.
-    pub(crate) fn extend(&mut self, position: &mut Position, mut each: impl FnMut(Id, &[u8])) -> Result<Stop> {
+    pub(crate) fn extend(&mut self, position: &mut Position, mut each: impl FnMut(Id, &[u8]) -> bool) -> Result<Stop> {
         loop {
             let offset = position.end;
             if offset >= self.len {
@@ -109,11 +115,64 @@ impl<'a> Survey<'a> {
             if if empty { id != position.first_id } else { id <= position.last_id } {
                 return Ok(bad(format_args!("the entry {id} is out of its order")));
             }
-            each(id, frame.body);
+            if !each(id, frame.body) {
+                return Ok(bad(format_args!("the entry {id} is not laid out as an entry is")));
+            }
             position.end += (HEADER_LEN + frame.body.len()) as u64;
             position.next_ordinal += 1;
             position.last_id = id;
         }
+    }
+
+    /// How many entries there are between two offsets where bytes are damaged, if what is left of their frames agrees: one
+    /// ends where the next begins, and IDs ascend from `after`.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub(crate) fn damaged_entries(&mut self, offsets: Range<u64>, mut after: Option<Id>) -> Result<Option<u64>> {
+        let (mut offset, mut count) = (offsets.start, 0);
+        while offset < offsets.end {
+            if offset >= self.len {
+                return Ok(None);
+            }
+            self.fill(offset, HEADER_LEN)?;
+            let head = self.window[(offset - self.window_offset) as usize..].first_chunk::<HEADER_LEN>();
+            let Some(head) = head else { return Ok(None) };
+            let id = Id::from_bytes(frame::key(head));
+            if Some(id) <= after || id == Id::MIN || head[HEADER_LEN - 1] != 0 {
+                return Ok(None);
+            }
+            after = Some(id);
+            offset += (HEADER_LEN + frame::body_len(head)) as u64;
+            count += 1;
+        }
+        Ok((offset == offsets.end).then_some(count))
+    }
+
+    /// The first offset from `from` on where an entry begins that is whole and has an ID after `after` and up to `last`.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub(crate) fn next_entry(&mut self, from: u64, after: Id, last: Id) -> Result<Option<u64>> {
+        for offset in from..self.len.saturating_sub(HEADER_LEN as u64 - 1) {
+            self.fill(offset, HEADER_LEN)?;
+            let Some(head) = self.window[(offset - self.window_offset) as usize..].first_chunk::<HEADER_LEN>() else {
+                break;
+            };
+            let id = Id::from_bytes(frame::key(head));
+            let whole = HEADER_LEN as u64 + frame::body_len(head) as u64;
+            // Before the checksum, which would be quadratic in what a damaged length claims.
+            if id <= after || id > last || head[HEADER_LEN - 1] != 0 || whole > self.len - offset {
+                continue;
+            }
+            let salt = self.salt;
+            if Frame::decode(self.bytes_at(offset)?, salt).is_ok() {
+                return Ok(Some(offset));
+            }
+        }
+        Ok(None)
     }
 
     /// The file's bytes from `offset` on: a whole frame of them if there is one.

@@ -166,7 +166,7 @@ pub(crate) enum Recorded<'a> {
 }
 
 /// The entries of a record, whose layout was checked.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct AddedEntries<'a> {
     rest: &'a [u8],
 }

@@ -31,9 +31,9 @@ use crate::log::segment::Position;
 use crate::storage::{File, RedbFile, RedbScratch, Storage};
 
 pub(crate) const PATH: &str = "state.redb";
-const NEW_PATH: &str = "state.redb.new";
+pub(crate) const NEW_PATH: &str = "state.redb.new";
 /// A damaged file that another was made in place of.
-const ASIDE_PATH: &str = "state.redb.damaged";
+pub(crate) const ASIDE_PATH: &str = "state.redb.damaged";
 
 /// What redb keeps in memory. A checkpoint touches each page once; the state itself is resident.
 const CACHE_BYTES: usize = 4 << 20;
@@ -63,6 +63,9 @@ pub(crate) struct Meta {
     /// Whether the journal's first file was made: one without files is damage from then on.
     pub(crate) journal: bool,
 }
+
+/// What redb says of a broker with nothing in it.
+pub(crate) const NOTHING: Meta = Meta { floor: 0, covered: 0, catalog: 0, next_stream: 1, journal: false };
 
 /// What a checkpoint writes.
 #[derive(Debug)]
@@ -129,8 +132,7 @@ impl Tables {
 
     /// Creates the file of a broker with nothing in it.
     pub(crate) fn create(storage: &dyn Storage) -> Result<()> {
-        let meta = Meta { floor: 0, covered: 0, catalog: 0, next_stream: 1, journal: false };
-        let commit = Commit { meta, deltas: Vec::new(), deleted_streams: Vec::new() };
+        let commit = Commit { meta: NOTHING, deltas: Vec::new(), deleted_streams: Vec::new() };
         Tables::replace(storage, Base::Nothing, &commit)?.close()
     }
 

@@ -36,6 +36,13 @@ impl Tombstones {
         self.groups.is_empty()
     }
 
+    /// The ordinal after the last one that is deleted.
+    pub(crate) fn end(&self) -> Option<u64> {
+        let (&group, bits) = self.groups.last_key_value()?;
+        let (word, bits) = bits.iter().enumerate().rev().find(|(_, bits)| **bits != 0)?;
+        Some(group * GROUP + word as u64 * 64 + u64::from(64 - bits.leading_zeros()))
+    }
+
     /// Forgets the ordinals before `ordinal`.
     pub(crate) fn forget_before(&mut self, ordinal: u64) {
         if self.groups.is_empty() {
@@ -193,6 +200,7 @@ mod tests {
             tombstones.forget_before(cut);
             let dead: BTreeSet<u64> = dead.into_iter().filter(|&ordinal| ordinal >= cut).collect();
             prop_assert!((0..8000).all(|ordinal| tombstones.contains(ordinal) == dead.contains(&ordinal)));
+            prop_assert_eq!(tombstones.end(), dead.last().map(|last| last + 1));
             let last = (0..from).rev().find(|ordinal| !dead.contains(ordinal));
             prop_assert_eq!(tombstones.last_live(from), last);
             let first = (from..20_000).find(|ordinal| !dead.contains(ordinal));

@@ -141,7 +141,7 @@ impl Claim {
                     None if options.force => true,
                     None => continue,
                 };
-                match (found!(inner.collect_idle(id, idle, blocks, &mut found)), *row) {
+                match (found!(inner.collect_idle(id, idle, blocks, &mut found))?, *row) {
                     (Looked::Idle, before) => {
                         let before = before.map_or(DELIVERIES_FORCED, |row| row.deliveries);
                         let deliveries = options.deliveries(before);
@@ -179,16 +179,17 @@ enum Looked {
 }
 
 impl Inner {
-    fn collect_idle(&self, id: Id, idle: bool, blocks: Blocks<'_>, out: &mut Collector) -> Lookup<Looked> {
+    fn collect_idle(&self, id: Id, idle: bool, blocks: Blocks<'_>, out: &mut Collector) -> Lookup<Result<Looked>> {
         if idle {
-            return self.collect_one(id, blocks, out).map(|found| found.map_or(Looked::Deleted, |_| Looked::Idle));
+            let found = self.collect_one(id, blocks, out);
+            return found.map(|found| Ok(found?.map_or(Looked::Deleted, |_| Looked::Idle)));
         }
         // Without a look into the log, for all that is newer than what was deleted last: most of what is not idle.
         if self.state.length > 0 && id >= self.state.front.id && id > self.state.max_deleted_id {
-            return Lookup::Found(Looked::Busy);
+            return Lookup::Found(Ok(Looked::Busy));
         }
         let found = self.collect_one(id, blocks, &mut Collector::default());
-        found.map(|found| found.map_or(Looked::Deleted, |_| Looked::Busy))
+        found.map(|found| Ok(found?.map_or(Looked::Deleted, |_| Looked::Busy)))
     }
 }
 
@@ -301,7 +302,7 @@ impl AutoClaim {
                     continue;
                 }
                 let idle = is_idle(row.delivered_ms, asking.now_ms, self.min_idle);
-                match found!(inner.collect_idle(id, idle, blocks, &mut found)) {
+                match found!(inner.collect_idle(id, idle, blocks, &mut found))? {
                     Looked::Idle => claimed.push((id, row.deliveries.saturating_add(1))),
                     Looked::Deleted => deleted.push(id),
                     Looked::Busy => {}

@@ -15,6 +15,10 @@ use crate::log::{Lookup, Page};
 pub(crate) struct Collector {
     found: Vec<(Id, Place)>,
     copied: Vec<u8>,
+    /// The damage that was met: nothing is taken after it.
+    damage: Option<Error>,
+    /// Whether what comes before damage is to be had without it.
+    until_damage: bool,
 }
 
 #[derive(Debug)]
@@ -24,13 +28,34 @@ enum Place {
 }
 
 impl Collector {
+    /// One that stops before damage, unless that comes first: for whoever asks again for what follows.
+    pub(crate) fn until_damage() -> Collector {
+        Collector { until_damage: true, ..Collector::default() }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.found.len()
     }
 
-    fn take(&mut self, page: &Page<'_>, ordinal: u64) {
+    /// Whether damage was met, be it after what was taken.
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.damage.is_some()
+    }
+
+    /// # Errors
+    ///
+    /// The damage that was met.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.damage.as_ref().filter(|_| !self.until_damage || self.found.is_empty()).map_or(Ok(()), |e| Err(e.again()))
+    }
+
+    fn take(&mut self, page: &Page<'_>, ordinal: u64, stream: &str) {
         match page {
             Page::Block(block) => {
+                if let Some(error) = block.damage(ordinal) {
+                    self.damage = Some(error.again().in_stream(stream));
+                    return;
+                }
                 let (id, range) = block.entry(ordinal);
                 self.found.push((id, Place::Shared(Arc::clone(block.bytes()), range)));
             }
@@ -51,8 +76,9 @@ impl Collector {
     ///
     /// # Errors
     ///
-    /// `Corrupt` if one is not laid out as an entry is, though its checksum matched.
+    /// `Corrupt` if one is damaged, or not laid out as an entry is though its checksum matched.
     pub(crate) fn finish(self) -> Result<Vec<Entry>> {
+        self.check()?;
         let copied = Arc::new(self.copied);
         let entry = |(id, place)| {
             let fields = match place {
@@ -87,7 +113,7 @@ impl Inner {
             Lookup::Load(segment, at) => return Lookup::Load(segment, at),
         };
         let end = match last.next().filter(|&next| next <= self.state.last_id) {
-            Some(next) => log.ordinal_of(next, blocks),
+            Some(next) => log.ordinal_before(next, blocks),
             None => Lookup::Found(log.next_ordinal()),
         };
         end.map(|end| start..end.min(self.visible).max(start))
@@ -105,7 +131,7 @@ impl Inner {
     ) -> Lookup<()> {
         // What was forgotten since the ordinals were found is gone.
         ordinals.start = ordinals.start.max(self.state.log.first_ordinal());
-        while out.len() < count {
+        while out.len() < count && out.damage.is_none() {
             let tombstones = &self.state.tombstones;
             if backwards {
                 ordinals.end = tombstones.last_live(ordinals.end).map_or(0, |last| last + 1);
@@ -122,17 +148,17 @@ impl Inner {
             };
             if backwards {
                 let first = page.first_ordinal().max(ordinals.start);
-                while ordinals.end > first && out.len() < count {
+                while ordinals.end > first && out.len() < count && out.damage.is_none() {
                     ordinals.end -= 1;
                     if !self.state.tombstones.contains(ordinals.end) {
-                        out.take(&page, ordinals.end);
+                        out.take(&page, ordinals.end, &self.state.name);
                     }
                 }
             } else {
                 let end = page.next_ordinal().min(ordinals.end);
-                while ordinals.start < end && out.len() < count {
+                while ordinals.start < end && out.len() < count && out.damage.is_none() {
                     if !self.state.tombstones.contains(ordinals.start) {
-                        out.take(&page, ordinals.start);
+                        out.take(&page, ordinals.start, &self.state.name);
                     }
                     ordinals.start += 1;
                 }
@@ -141,8 +167,8 @@ impl Inner {
         Lookup::Found(())
     }
 
-    /// Collects the entry with this ID, if it is there; returns its ordinal.
-    pub(crate) fn collect_one(&self, id: Id, blocks: Blocks<'_>, out: &mut Collector) -> Lookup<Option<u64>> {
+    /// Collects the entry with this ID, if it is there; returns its ordinal, or the damage that may be it.
+    pub(crate) fn collect_one(&self, id: Id, blocks: Blocks<'_>, out: &mut Collector) -> Lookup<Result<Option<u64>>> {
         let ordinals = match self.ordinals(id, id, blocks) {
             Lookup::Found(ordinals) => ordinals,
             Lookup::Load(segment, at) => return Lookup::Load(segment, at),
@@ -150,6 +176,6 @@ impl Inner {
         let ordinal = ordinals.start;
         let before = out.len();
         self.collect(&mut ordinals.clone(), false, before + 1, blocks, out)
-            .map(|()| (out.len() > before).then_some(ordinal))
+            .map(|()| out.check().map(|()| (out.len() > before).then_some(ordinal)))
     }
 }

@@ -217,13 +217,14 @@ impl ReadNew {
             if !place.is_in(group) {
                 return Err(Error::no_such_group(&inner.state.name, self.consumer.group.name()));
             }
-            let mut found = Collector::default();
+            let mut found = Collector::until_damage();
             let state = &inner.state.groups[&group];
             let (mut cursor, mut entries_read) = (state.cursor, state.entries_read);
             let first = cursor.next().filter(|_| place.is_turn(inner) && cursor < inner.visible_last_id);
             if let Some(first) = first {
                 let mut ordinals = found!(inner.ordinals(first, Id::MAX, blocks));
                 found!(inner.collect(&mut ordinals, false, *count, blocks, &mut found));
+                found.check()?;
             }
             if found.len() == 0 {
                 return Ok(Plan::Nothing(None));
@@ -356,7 +357,7 @@ impl Consumer {
                 if !wanted(row.stamp) {
                     continue;
                 }
-                match found!(inner.collect_one(id, blocks, &mut found)) {
+                match found!(inner.collect_one(id, blocks, &mut found))? {
                     Some(_) => assigned.push((id, row.deliveries.saturating_add(1))),
                     None => deleted.push(id),
                 }

@@ -427,7 +427,8 @@ impl Core {
         let there = |other: &Segment| other.position.first_id == segment.position.first_id && !other.position.hollow;
         segment.load(at, &self.files, &self.cache).map(Some).or_else(|error| {
             let inner = cell.lock();
-            if inner.deleted || !inner.state.log.segments().any(there) {
+            // One that was hollow when it was looked up has not become so meanwhile: looking again would never end.
+            if !segment.position.hollow && (inner.deleted || !inner.state.log.segments().any(there)) {
                 return Ok(None);
             }
             Err(error.in_stream(&cell.name))

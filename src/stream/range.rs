@@ -104,9 +104,12 @@ impl Range {
     ///
     /// [`Corrupt`](ErrorKind::Corrupt), with the place; what the system says.
     pub fn read(self) -> Result<Vec<Entry>> {
+        self.read_into(Collector::default())?.finish()
+    }
+
+    fn read_into(self, mut found: Collector) -> Result<Collector> {
         let count = self.count.unwrap_or(usize::MAX);
-        let Some((first, last)) = self.bounds else { return Ok(Vec::new()) };
-        let mut found = Collector::default();
+        let Some((first, last)) = self.bounds else { return Ok(found) };
         let mut left = None;
         let backwards = self.backwards;
         self.stream.read_or((), |inner, blocks| {
@@ -120,7 +123,7 @@ impl Range {
             };
             Ok(inner.collect(ordinals, backwards, count, blocks, &mut found))
         })?;
-        found.finish()
+        Ok(found)
     }
 
     /// The entries one by one, read from the disk as they are asked for: for ranges that do not fit into memory. Entries
@@ -139,7 +142,7 @@ impl IntoIterator for Range {
     }
 }
 
-/// The entries of a range, one by one: [`Range::iter`]. Ends after an error.
+/// The entries of a range, one by one: [`Range::iter`]. Ends after an error; what comes before damage comes before that.
 #[derive(Debug)]
 pub struct Scan {
     range: Range,
@@ -158,8 +161,9 @@ impl Iterator for Scan {
             return None;
         }
         let count = self.range.count.unwrap_or(usize::MAX).min(SCAN_COUNT);
-        let entries = match self.range.clone().count(count).read() {
-            Ok(entries) => entries,
+        let found = self.range.clone().count(count).read_into(Collector::until_damage());
+        let (entries, damaged) = match found.and_then(|found| Ok((found.is_damaged(), found.finish()?))) {
+            Ok((damaged, entries)) => (entries, damaged),
             Err(error) => {
                 self.ended = true;
                 return Some(Err(error));
@@ -174,7 +178,7 @@ impl Iterator for Scan {
                 if self.range.backwards { (first, entry.id.previous()?) } else { (entry.id.next()?, last) };
             (first <= last).then_some((first, last))
         });
-        self.ended = entries.len() < count || after.is_none() || self.range.count == Some(0);
+        self.ended = entries.len() < count && !damaged || after.is_none() || self.range.count == Some(0);
         self.range.bounds = after;
         self.ready = entries.into_iter();
         self.ready.next().map(Ok)

@@ -178,7 +178,7 @@ impl Read {
             (None, _) => stream.cell_or_created()?,
         };
         let attempt = |_: &Place<'_>, news: &mut u64| {
-            let mut found = Collector::default();
+            let mut found = Collector::until_damage();
             let mut left = None;
             core.read(&cell, |inner, blocks| {
                 *news = inner.news;
@@ -191,7 +191,8 @@ impl Read {
                 };
                 Ok(inner.collect(ordinals, false, count, blocks, &mut found))
             })?;
-            Ok(if found.len() == 0 { None } else { Some(found.finish()?) })
+            let entries = found.finish()?;
+            Ok(if entries.is_empty() { None } else { Some(entries) })
         };
         Ok(core.wait_for(&cell, None, block, attempt, None)?.unwrap_or_default())
     }

@@ -1,8 +1,6 @@
 //! A child process at work on a directory, for tests that stop it: what such a test and its child share.
 
-use std::fs;
 use std::io::{BufRead, BufReader, Read as _, Write as _};
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -146,17 +144,4 @@ pub(crate) fn wait_for_the_moment(lines: &Receiver<String>, random: &mut Random)
     }
     thread::sleep(Duration::from_micros(random.below(60_000)));
     seen
-}
-
-pub(crate) fn copy_dir(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_dir(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }

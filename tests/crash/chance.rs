@@ -1,28 +1,38 @@
-//! Chance, all of it from a seed: `SplitMix64`, as the simulated disk has it.
+//! Chance: from a seed, with `SplitMix64` as the simulated disk has it; or from bytes, for whoever looks for bytes that fail.
 
 use streamlog::sim::Survival;
 
 #[derive(Debug, Clone)]
-pub(crate) struct Chance {
-    state: u64,
+pub(crate) enum Chance {
+    Seed {
+        state: u64,
+    },
+    /// Zeros when they run out: the simplest there is.
+    Bytes(std::vec::IntoIter<u8>),
 }
 
 impl Chance {
     pub(crate) fn new(seed: u64) -> Chance {
-        Chance { state: seed }
+        Chance::Seed { state: seed }
+    }
+
+    pub(crate) fn of_bytes(bytes: Vec<u8>) -> Chance {
+        Chance::Bytes(bytes.into_iter())
     }
 
     pub(crate) fn next(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.below(u64::MAX)
     }
 
     /// From 0 to `limit`, without it.
     pub(crate) fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
+        match self {
+            Chance::Seed { state } => split_mix(state) % limit,
+            Chance::Bytes(bytes) => {
+                let take = if limit <= 1 << 8 { 1 } else { 2 };
+                bytes.take(take).fold(0, |number, byte| number << 8 | u64::from(byte)) % limit
+            }
+        }
     }
 
     /// True once in `of` times.
@@ -57,4 +67,18 @@ impl Chance {
             _ => Survival::Sectors(seed),
         }
     }
+}
+
+fn split_mix(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+#[test]
+fn bytes_are_chosen_by_one_after_the_other_and_then_zeros() {
+    let mut chance = Chance::of_bytes(vec![9, 1, 2]);
+    assert_eq!((chance.below(8), chance.below(1000), chance.below(3)), (1, 258, 0));
 }

@@ -2,7 +2,7 @@
 
 use streamlog::sim::{SimDisk, Survival};
 
-use super::sabotage::Broken;
+use super::broken::Broken;
 use super::trial::{Ran, Setup, Trial, Verdict};
 use super::workload::{BEGUN, Letter};
 

@@ -10,7 +10,6 @@
 //! Unless it is asked, a debug build, thirty times as slow, runs every tenth. It tells as it goes how far it has come and
 //! how fast; `--nocapture` shows it.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -22,17 +21,6 @@ const TELL_EVERY: Duration = Duration::from_secs(10);
 
 /// After so many complaints there is enough to look at.
 const COMPLAINTS_MAX: usize = 20;
-
-/// Runs what may complain or panic.
-pub(crate) fn caught<T>(run: impl FnOnce() -> Verdict<T>) -> Verdict<T> {
-    std::panic::catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        Err(format!(
-            "panic: {}",
-            text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default()
-        ))
-    })
-}
 
 /// What is asked for.
 struct Asked {

@@ -30,33 +30,11 @@
 use streamlog::Sabotage;
 use streamlog::sim::{FaultOp, Lie, SimDisk, Survival};
 
+use super::broken::Broken;
 use super::exhaust::{Exhaust, KILL_OR_SECTORS};
+use super::long::{OS, amid, erring, long};
 use super::trial::{Setup, Trial, Verdict};
 use super::workload::{BEGUN, Letter, letter};
-use crate::{OS, amid, erring, long};
-
-/// What is broken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Broken {
-    Nothing,
-    Disk(Lie),
-    Engine(Sabotage),
-}
-
-impl Broken {
-    pub(crate) fn engine(self) -> Option<Sabotage> {
-        match self {
-            Broken::Engine(rule) => Some(rule),
-            Broken::Nothing | Broken::Disk(_) => None,
-        }
-    }
-
-    pub(crate) fn lie_on(self, disk: &SimDisk) {
-        if let Broken::Disk(lie) = self {
-            disk.lie(lie);
-        }
-    }
-}
 
 /// Workloads by their seeds.
 type Workloads = fn(u64, Broken) -> Verdict<u64>;

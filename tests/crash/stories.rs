@@ -3,9 +3,9 @@
 use streamlog::sim::{Fault, FaultOp, SimDisk, Survival};
 use streamlog::{Durability, ErrorKind, IdSpec};
 
+use super::broken::Broken;
 use super::exhaust::Exhaust;
 use super::op::{Levels, Op};
-use super::sabotage::Broken;
 use super::trial::{Setup, Trial};
 use super::workload::{BEGUN, Letter, letter};
 

@@ -4,6 +4,7 @@
 //! are the states that the broker has been in. After a crash the first must be in one of them, and in none before
 //! those that its callers were told are durable. It then goes on from there, and so does the second, made anew.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,6 +17,17 @@ use super::op::{Levels, Op, Outcome, Work};
 
 /// `Err` is a complaint: the engine broke a promise.
 pub(crate) type Verdict<T = ()> = Result<T, String>;
+
+/// Runs what may complain or panic.
+pub(crate) fn caught<T>(run: impl FnOnce() -> Verdict<T>) -> Verdict<T> {
+    std::panic::catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        Err(format!(
+            "panic: {}",
+            text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default()
+        ))
+    })
+}
 
 /// When the first operation happens.
 const START_MS: u64 = 1000;

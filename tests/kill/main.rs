@@ -4,6 +4,8 @@
 //! `STREAMLOG_KILLS` sets how often each test kills, `STREAMLOG_SEED` the moments.
 
 mod child;
+#[path = "../common/directory.rs"]
+mod directory;
 #[path = "../common/entries.rs"]
 mod entries;
 mod ledger;
@@ -14,8 +16,9 @@ mod process;
 
 use std::path::Path;
 
+use directory::copy_dir;
 use ledger::Ledger;
-use process::{Random, copy_dir, number, read_lines, seed, turn, wait_for_the_moment};
+use process::{Random, number, read_lines, seed, turn, wait_for_the_moment};
 use streamlog::Broker;
 
 /// How often a test kills if not said otherwise.

@@ -5,6 +5,8 @@
 //! `STREAMLOG_POWER_CUTS` sets how often each test cuts, `STREAMLOG_SEED` the moments.
 
 mod child;
+#[path = "../common/directory.rs"]
+mod directory;
 mod disk;
 #[path = "../common/entries.rs"]
 mod entries;
@@ -23,9 +25,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use directory::copy_dir;
 use disk::{Cut, Disk};
 use ledger::Ledger;
-use process::{Random, copy_dir, number, read_lines, seed, turn, wait_for_the_moment};
+use process::{Random, number, read_lines, seed, turn, wait_for_the_moment};
 use streamlog::Broker;
 
 /// How often a test cuts if not said otherwise.

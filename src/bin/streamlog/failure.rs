@@ -46,7 +46,9 @@ fn advice(kind: ErrorKind) -> &'static str {
         ErrorKind::Locked => "; stop the program that has it, or try again when it has ended",
         ErrorKind::StorageFull => "; free some space and run this again",
         ErrorKind::NewerFormat => "; use the version that wrote it, or a later one",
-        ErrorKind::Corrupt => "; keep a copy of the directory as it is, and go back to a backup",
+        ErrorKind::Corrupt => {
+            "; keep a copy of the directory as it is; `streamlog check DIR` says what is damaged, and `streamlog repair DIR --dry-run` what can be had of it"
+        }
         ErrorKind::WritesStopped => "; run this again: opening recovers what is there",
         ErrorKind::NoSuchStream => "; `streamlog info DIR` lists those there are",
         _ => "",

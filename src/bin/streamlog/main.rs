@@ -1,15 +1,17 @@
 //! The `streamlog` program: the streams of a directory from the command line, one module a verb.
 //!
 //! Entries and tables go to standard output, everything else to standard error. It ends with 0; with 1 after one line
-//! that says what went wrong and what to do; with 2 if it was called wrongly.
+//! that says what went wrong and what to do, or where `check` found damage; with 2 if it was called wrongly.
 
 mod add;
 mod backup;
+mod check;
 mod demo;
 mod failure;
 mod info;
 mod open;
 mod read;
+mod repair;
 mod show;
 
 use std::process::ExitCode;
@@ -32,6 +34,8 @@ enum Verb {
     Read(read::Args),
     Info(info::Args),
     Backup(backup::Args),
+    Check(check::Args),
+    Repair(repair::Args),
     /// Shows, in seconds and in a temporary directory, that a crash loses nothing
     ///
     /// Adds entries, has them worked on by another process, kills that process half-way, and counts what became of
@@ -43,17 +47,21 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
+    let done = |done: failure::Result<()>| done.map(|()| ExitCode::SUCCESS);
     let done = match Cli::parse().verb {
-        Verb::Add(args) => add::run(&args),
-        Verb::Read(args) => read::run(&args),
-        Verb::Info(args) => info::run(&args),
-        Verb::Backup(args) => backup::run(&args),
-        Verb::Demo => demo::run(),
-        Verb::DemoWorkers(args) => demo::work(&args),
+        Verb::Add(args) => done(add::run(&args)),
+        Verb::Read(args) => done(read::run(&args)),
+        Verb::Info(args) => done(info::run(&args)),
+        Verb::Backup(args) => done(backup::run(&args)),
+        Verb::Check(args) => check::run(&args),
+        Verb::Repair(args) => done(repair::run(&args)),
+        Verb::Demo => done(demo::run()),
+        Verb::DemoWorkers(args) => done(demo::work(&args)),
     };
     match done {
+        Ok(code) => code,
         // Whoever read has read enough.
-        Ok(()) | Err(Failure::PipeClosed) => ExitCode::SUCCESS,
+        Err(Failure::PipeClosed) => ExitCode::SUCCESS,
         Err(Failure::Told(text)) => {
             eprintln!("streamlog: {}", text.replace('\n', " "));
             ExitCode::FAILURE

@@ -12,12 +12,22 @@ use crate::failure::{Failure, Result};
 ///
 /// If there are none, and what [`Broker::open`] says.
 pub(crate) fn existing(dir: &Path) -> Result<Broker> {
+    is_there(dir)?;
+    Broker::open(dir).map_err(|error| Failure::in_dir(dir, &error))
+}
+
+/// Whether there is anything of a streamlog in `dir`.
+///
+/// # Errors
+///
+/// If there is not.
+pub(crate) fn is_there(dir: &Path) -> Result<()> {
     // Where one of these is without the others, the engine says what that means.
     if ["FORMAT", "journal", "state.redb"].iter().all(|name| !dir.join(name).exists()) {
         let text = format!("{}: there is no streamlog here; `streamlog add` begins one", dir.display());
         return Err(Failure::new(text));
     }
-    Broker::open(dir).map_err(|error| Failure::in_dir(dir, &error))
+    Ok(())
 }
 
 /// The stream with this name, which must be there.
