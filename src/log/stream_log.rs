@@ -347,3 +347,102 @@ fn block(segment: &Segment, at: At, blocks: Blocks<'_>) -> Lookup<Arc<Block>> {
         None => Lookup::Load(segment.clone(), at),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The entries `from..next`, with frames of 100 bytes.
+    fn segment(from: u64, next: u64, sealed: bool) -> Position {
+        Position {
+            identity: [7; 16],
+            first_id: id(from),
+            last_id: id(next - 1),
+            first_ordinal: from,
+            next_ordinal: next,
+            base_bytes: from * 100,
+            begin: 60,
+            end: 60 + (next - from) * 100,
+            created_ms: 1,
+            sealed,
+            hollow: false,
+        }
+    }
+
+    fn id(ordinal: u64) -> Id {
+        Id::new(ordinal + 1, 0)
+    }
+
+    /// A log whose segments have eight entries, of which it knew two; it gets those up to `next`, with bodies of
+    /// `body_bytes`, and is cut back.
+    fn cut_back(next: u64, body_bytes: usize) -> (StreamLog, bool) {
+        let segments = [segment(0, 3, true), segment(3, 6, true), segment(6, 8, false)];
+        let mut log = StreamLog::new(1, segments, 0, 2, 200);
+        (2..next).for_each(|ordinal| log.append(id(ordinal), &vec![7; body_bytes]));
+        let cut = log.cut_back(id(next - 1));
+        (log, cut)
+    }
+
+    #[test]
+    fn a_log_cut_back_has_what_was_appended_once_more_and_nothing_else() {
+        for next in 2..=10 {
+            let (log, cut) = cut_back(next, 75);
+            assert!(cut, "{next}");
+            assert_eq!((log.next_ordinal(), log.next_bytes()), (next, next * 100), "{next}");
+            let left: Vec<_> = log.segments().map(|segment| segment.position.clone()).collect();
+            let expected = match next {
+                2 => vec![segment(0, 2, false)],
+                3 => vec![segment(0, 3, true)],
+                4 | 5 => vec![segment(0, 3, true), segment(3, next, false)],
+                6 => vec![segment(0, 3, true), segment(3, 6, true)],
+                7 => vec![segment(0, 3, true), segment(3, 6, true), segment(6, 7, false)],
+                _ => vec![segment(0, 3, true), segment(3, 6, true), segment(6, 8, false)],
+            };
+            assert_eq!(left, expected, "{next}");
+            assert_eq!(log.tail_bytes() > 0, next > 8, "only what no segment has is in memory: {next}");
+        }
+    }
+
+    #[test]
+    fn segments_that_have_other_entries_than_were_appended_once_more_are_damage() {
+        assert!(!cut_back(3, 80).1, "the segment ends before what it must have");
+        assert!(!cut_back(9, 80).1, "more entries than there are, and more bytes");
+        assert!(!cut_back(9, 60).1, "more entries than there are, in fewer bytes");
+        let hollow = Position { hollow: true, ..segment(0, 3, true) };
+        let mut log = StreamLog::new(1, [hollow], 0, 2, 200);
+        assert!(!log.cut_back(id(1)), "an entry that is to be there");
+    }
+
+    #[test]
+    fn a_segment_is_dropped_with_its_last_entry_and_no_sooner() {
+        let mut log = StreamLog::new(1, [segment(0, 3, true), segment(3, 6, false)], 0, 6, 600);
+        for (ordinal, dropped) in [(2, vec![]), (3, vec![id(0)]), (5, vec![]), (6, vec![id(3)])] {
+            log.forget_before(ordinal);
+            assert_eq!(log.take_dropped(), dropped, "{ordinal}");
+        }
+    }
+
+    /// A trim that comes while a segment is written, of all that is written to it.
+    #[test]
+    fn a_segment_that_was_trimmed_while_it_was_written_is_dropped_once() {
+        let mut log = StreamLog::new(1, [segment(0, 3, false)], 0, 3, 300);
+        (3..6).for_each(|ordinal| log.append(id(ordinal), &[7; 75]));
+        let (_, from, last) = log.begin_flush().unwrap();
+        assert_eq!((from, last.unwrap().position), (3, segment(0, 3, false)));
+        log.forget_before(6);
+        log.end_flush(vec![Segment::new(1, segment(0, 5, true)), Segment::new(1, segment(5, 6, false))]);
+        assert_eq!(log.segments().count(), 0);
+        assert_eq!(log.take_dropped(), [id(0), id(5)]);
+    }
+
+    #[test]
+    fn only_a_sealed_segment_is_made_hollow_and_only_when_all_of_it_is_dead() {
+        let mut log = StreamLog::new(1, [segment(0, 3, true), segment(3, 6, true), segment(6, 8, false)], 0, 8, 800);
+        // Everything but the first entry.
+        let dead = |from: u64, to: u64| to - from - u64::from(from == 0);
+        assert_eq!(log.hollow_out(dead), [id(3)]);
+        assert_eq!(log.hollow_out(dead), [], "once");
+        log.put_back(Vec::new(), &[id(3)]);
+        assert_eq!(log.hollow_out(dead), [id(3)]);
+    }
+}
