@@ -180,6 +180,94 @@ fn a_flush_that_fails_for_want_of_room_anywhere_is_made_good_later() {
     }
 }
 
+/// A disk that refuses so many operations of this kind on such paths.
+fn refuse(disk: &SimDisk, op: FaultOp, path: &str, after: u64, times: u64) {
+    disk.inject(Fault { op, path_contains: Some(path.to_owned()), after, times, error: io::ErrorKind::StorageFull });
+}
+
+/// The story: a flush that met a full disk left the segments it had begun. After a trim the next one began others, so nothing
+/// named those any more, and they took up the disk for ever.
+#[test]
+fn segments_that_a_flush_began_in_vain_are_gone() {
+    let disk = SimDisk::new(1);
+    let broker = builder().tail_bytes(1 << 20).open_on(disk.storage()).unwrap();
+    let jobs = broker.stream("jobs").unwrap();
+    for n in 1..=200 {
+        jobs.entry([("payload", payload(Id::new(n, 0)))]).id(Id::new(n, 0)).add().unwrap();
+    }
+    refuse(&disk, FaultOp::Write, "streams/1/", 2, 1);
+    broker.flush_all().unwrap_err();
+    jobs.trim(Trim::max_len(120)).unwrap();
+    broker.checkpoint().unwrap();
+    jobs.trim(Trim::max_len(0)).unwrap();
+    broker.checkpoint().unwrap();
+    let left = || disk.list_all().into_iter().filter(|path| path.starts_with("streams/")).collect::<Vec<_>>();
+    assert!(left().is_empty(), "{:?}", left());
+}
+
+/// The story: files were to be removed, of which some could not be. At the next attempt the first ones were gone already,
+/// their directory with them, and writing stopped for that.
+#[test]
+fn what_could_not_be_removed_is_removed_later_without_what_was() {
+    for other in ["streams/1", "streams/2"] {
+        let disk = SimDisk::new(1);
+        let broker = open(&disk);
+        let [a, b] = ["a", "b"].map(|stream| broker.stream(stream).unwrap());
+        for stream in [&a, &b] {
+            (0..100).for_each(|n| assert!(stream.add([("payload", [n; 500])]).is_ok()));
+        }
+        broker.checkpoint().unwrap();
+        for stream in [&a, &b] {
+            stream.trim(Trim::max_len(10)).unwrap();
+        }
+        refuse(&disk, FaultOp::Remove, "streams/", 0, 3);
+        broker.checkpoint().unwrap_err();
+        disk.clear_faults();
+        for stream in [&a, &b] {
+            stream.delete_stream().unwrap();
+        }
+        // All of one stream goes, and the other's directory stays.
+        let entries = disk.list_all().iter().filter(|path| path.starts_with(other)).count();
+        refuse(&disk, FaultOp::Remove, other, entries as u64, 2);
+        broker.checkpoint().unwrap_err();
+        disk.clear_faults();
+        broker.checkpoint().unwrap_or_else(|error| panic!("{other}: {error}"));
+        a.add([("payload", "new")]).unwrap();
+        broker.close().unwrap();
+    }
+}
+
+/// The story: a checkpoint had in hand that an entry is pending no longer, and failed for want of room. Meanwhile the entry was
+/// delivered again. When it was acknowledged too, redb was not told, and had it pending for ever.
+#[test]
+fn an_ack_holds_though_the_entry_was_delivered_again_in_the_middle_of_a_checkpoint_that_failed() {
+    let disk = SimDisk::new(1);
+    let broker = open(&disk);
+    let jobs = broker.stream("jobs").unwrap();
+    let id = jobs.add([("payload", "first")]).unwrap();
+    let group = jobs.group("workers").from_start().ensure().unwrap();
+    let worker = group.consumer("worker");
+    assert_eq!(worker.read_new().next().unwrap().len(), 1);
+    broker.checkpoint().unwrap();
+    group.ack(&[id]).unwrap();
+    jobs.add([("payload", "second")]).unwrap();
+    let meanwhile = (group.clone(), worker.clone());
+    disk.meanwhile("streams/1", 0, move || {
+        let (group, worker) = meanwhile;
+        group.set_cursor(Id::MIN).unwrap();
+        assert_eq!(worker.read_new().count(1).next().unwrap().len(), 1);
+    });
+    refuse(&disk, FaultOp::Write, "streams/1", 0, 1);
+    broker.checkpoint().unwrap_err();
+    assert!(!disk.forget_meanwhile());
+    assert_eq!(group.ack(&[id]).unwrap(), 1);
+    broker.close().unwrap();
+    drop((jobs, group, worker));
+    disk.restart(Survival::Kill);
+    let group = open(&disk).stream("jobs").unwrap().group("workers").existing().unwrap();
+    assert_eq!(group.pending().unwrap().count, 0);
+}
+
 /// A small file system in memory, mounted for the test; `None`, and loudly, where that may not be done.
 struct Tmpfs(tempfile::TempDir);
 

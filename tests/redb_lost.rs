@@ -192,12 +192,17 @@ fn with_redb_lost_a_damaged_segment_is_not_taken_for_one_of_deleted_entries() {
     let mut segments: Vec<_> =
         fs::read_dir(directory.path().join("streams/1")).unwrap().map(|segment| segment.unwrap().path()).collect();
     segments.sort();
-    let mut bytes = fs::read(&segments[1]).unwrap();
+    let bytes = fs::read(&segments[1]).unwrap();
     let body = bytes.windows(3).position(|window| window == b"\x01n\x02").unwrap();
-    bytes[body] ^= 1;
-    fs::write(&segments[1], bytes).unwrap();
-    let error = builder().open(directory.path()).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    let mut flipped = bytes.clone();
+    flipped[body] ^= 1;
+    // Cut right behind its header it looks as one of deleted entries does.
+    let header = bytes[..body - 25].to_vec();
+    for damaged in [flipped, header] {
+        fs::write(&segments[1], damaged).unwrap();
+        let error = builder().open(copy(directory.path()).path()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+    }
 }
 
 /// The story: found by fuzzing. A segment cut off right behind its header looked like one whose entries had all been deleted.

@@ -95,7 +95,8 @@ fn keep(core: &Core) {
                     tracing::error!(%error, "background work failed");
                 }
                 if core.journal.check().is_ok() {
-                    core.work.want(not_done);
+                    // Retention comes again by itself; a damaged stream would have it tried without end.
+                    core.work.want(not_done & !Work::TRIM);
                 }
             }
         }

@@ -123,7 +123,7 @@ impl Core {
     }
 
     /// Removes files that are given up. What cannot be now, for want of room, goes with the next checkpoint.
-    fn unlink(&self, kept: &mut Kept, given_up: GivenUp) -> Result<()> {
+    fn unlink(&self, kept: &mut Kept, mut given_up: GivenUp) -> Result<()> {
         given_up.unlink(&self.files).map_err(|error| {
             if error.is_for_want_of_room() {
                 kept.owe(given_up);

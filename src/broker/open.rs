@@ -14,7 +14,7 @@ use super::replay::Replay;
 use crate::clock::{Clock, millis};
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::{self, Journal, Lsn, Recovery, file};
-use crate::log::files::STREAMS;
+use crate::log::files::{STREAMS, stream_dir};
 use crate::log::header::Identity;
 use crate::log::writer::Roll;
 use crate::log::{Segment, SegmentFiles};
@@ -94,6 +94,9 @@ fn begin(
             let tables = whole.then(|| Tables::replace(&*storage, Base::Copy, &nothing)).transpose()?;
             // Made anew when they are written to: after a sync that failed, no later one makes their names durable.
             remove_streams(&files, |number| !with_segments.contains(&number))?;
+            if redb == Redb::Lost {
+                sync_segments(&files, &catalog)?;
+            }
             settle(tables, &files, &catalog, &options, clock.now_ms(), last_lsn, begun)?
         }
     };
@@ -231,8 +234,26 @@ fn settle(
         Some(tables) => tables.commit(&commit).map(|()| tables)?,
         None => Tables::replace(files.storage(), Base::Nothing, &commit)?,
     };
-    GivenUp::of(&commit.deltas, catalog.deleted.clone()).unlink(files)?;
+    let mut given_up = GivenUp::of(&commit.deltas, catalog.deleted.clone());
+    given_up.unlink(files)?;
     Ok(tables)
+}
+
+/// Makes durable what the segments have, where that was not learnt from redb: a process that was killed may have written it
+/// and not synced it, and the journal that has it too goes once there is a new redb.
+fn sync_segments(files: &SegmentFiles, catalog: &Catalog) -> Result<()> {
+    for cell in catalog.streams.values() {
+        let dir = stream_dir(cell.number);
+        let doing = |error| Error::io(format_args!("syncing {dir}"), error);
+        let segments: Vec<Segment> = cell.lock().state.log.segments().cloned().collect();
+        for Segment { position, .. } in segments.iter().filter(|segment| !segment.position.hollow) {
+            files.open(cell.number, position.first_id)?.sync().map_err(doing)?;
+        }
+        if !segments.is_empty() {
+            files.sync_dir(&dir).map_err(doing)?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes the directories of the streams that `unwanted` says.

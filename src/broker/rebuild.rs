@@ -34,16 +34,39 @@ use crate::storage::Storage;
 pub(crate) fn rebuild(storage: &dyn Storage, directory: Identity, lost: &Error) -> Result<(Replay, Recovery)> {
     let files = journal::files(storage)?;
     let mut reason = None;
+    let mut furthest: Option<(Replay, Recovery)> = None;
     // From the oldest file: those before the last checkpoint may have come back after they were removed, and not all of
-    // them. Each later one suffices if the segments have all that came before it.
-    for first_lsn in files {
-        match from_file(storage, directory, first_lsn).and_then(Rebuilt::whole) {
+    // them. Each later one suffices if the segments have all that came before it, and what lies in a gap only they have.
+    for (number, &first_lsn) in files.iter().enumerate() {
+        // Before the oldest there was a checkpoint; what a later one says of segments need not be durable.
+        let segments = if number == 0 { Known::Durable } else { Known::Written };
+        match from_file(storage, directory, first_lsn, segments).and_then(Rebuilt::whole) {
             Err(error) if error.kind() == ErrorKind::Corrupt => reason = reason.or(Some(error)),
-            rebuilt => return rebuilt,
+            Err(error) => return Err(error),
+            Ok(rebuilt) => {
+                let last_lsn = rebuilt.1.last_lsn;
+                if furthest.as_ref().is_none_or(|(_, recovery)| recovery.last_lsn < last_lsn) {
+                    furthest = Some(rebuilt);
+                }
+                if files.last().is_none_or(|&newest| newest <= last_lsn + 1) {
+                    break;
+                }
+            }
         }
+    }
+    if let Some(rebuilt) = furthest {
+        return Ok(rebuilt);
     }
     let reason = reason.map_or_else(|| "the journal has no file".to_owned(), |reason| reason.to_string());
     Err(lost.beyond_rebuilding(&reason))
+}
+
+/// Whether the segments that a snapshot names are believed to be what it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Known {
+    Durable,
+    /// They are read from their beginning.
+    Written,
 }
 
 /// What was rebuilt, as far as it could be.
@@ -76,7 +99,12 @@ impl Rebuilt {
 /// # Errors
 ///
 /// `Corrupt` if there is no such snapshot, or the segments have other entries than the journal; what the system says.
-pub(crate) fn from_file(storage: &dyn Storage, directory: Identity, first_lsn: Lsn) -> Result<Rebuilt> {
+pub(crate) fn from_file(
+    storage: &dyn Storage,
+    directory: Identity,
+    first_lsn: Lsn,
+    segments: Known,
+) -> Result<Rebuilt> {
     let damaged =
         |what: &dyn Display| Error::corrupt(journal::file::path(first_lsn), 0, format_args!("its snapshot: {what}"));
     let snapshot = journal::snapshot(storage, directory, first_lsn)?;
@@ -84,11 +112,11 @@ pub(crate) fn from_file(storage: &dyn Storage, directory: Identity, first_lsn: L
     let floor = first_lsn - 1;
     let meta = Meta { floor, covered: floor, catalog: floor, next_stream: snapshot.next_stream, journal: true };
     let mut streams = BTreeMap::new();
-    let mut holes: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    let mut hollowed: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    let mut holes = BTreeMap::new();
     let mut redeliver = Redeliver::default();
     for StreamSnapshot { number, row, groups, tombstones } in snapshot.streams {
-        let segments = Segments::find(storage, directory, number, row.segments, row.front.ordinal, row.next_ordinal)?;
+        let on_disk = OnDisk { storage, directory, stream: number, known: segments };
+        let segments = on_disk.find(row.segments, row.front.ordinal, row.next_ordinal)?;
         let row = StreamRow { segments: segments.positions, ..row };
         let next_ordinal = row.next_ordinal;
         let mut state = StreamState::from_row(number, row);
@@ -103,7 +131,6 @@ pub(crate) fn from_file(storage: &dyn Storage, directory: Identity, first_lsn: L
         }
         state.mark_all();
         holes.insert(number, segments.holes);
-        hollowed.insert(number, segments.hollowed);
         streams.insert(number, Loaded { state, covered: floor });
     }
     let mut replay = Replay::new(meta, streams);
@@ -121,14 +148,12 @@ pub(crate) fn from_file(storage: &dyn Storage, directory: Identity, first_lsn: L
     let redeliver = replay.redeliver.take().unwrap_or_default();
     holes.retain(|number, _| replay.streams.contains_key(number));
     for (number, Loaded { state, .. }) in &mut replay.streams {
-        let front = state.front.ordinal;
-        let is_alive = |hollow: &Range<u64>| {
-            let from = hollow.start.max(front);
-            from < hollow.end && state.tombstones.count(from, hollow.end) < hollow.end - from
-        };
         if let Some(holes) = holes.get_mut(number) {
-            holes.extend(hollowed.remove(number).into_iter().flatten().filter(is_alive));
-            holes.retain(|hole| hole.end > front);
+            // A file with nothing but its header may also have been cut by accident: then its entries were not deleted.
+            let hollow = state.log.segments().map(|segment| &segment.position).filter(|position| position.hollow);
+            let ordinals = hollow.map(|hollow| hollow.first_ordinal.max(state.front.ordinal)..hollow.next_ordinal);
+            holes.extend(ordinals.filter(|hole| state.tombstones.count(hole.start, hole.end) < hole.end - hole.start));
+            holes.retain(|hole| hole.end > state.front.ordinal);
         }
         if !state.log.cut_back(state.last_id) {
             let what = format_args!("the stream `{}` has other entries than the journal", state.name);
@@ -186,27 +211,31 @@ struct Segments {
     positions: Vec<Position>,
     /// Ordinals that no segment has and the journal need not have: they must have been trimmed since.
     holes: Vec<Range<u64>>,
-    /// Ordinals whose segment has none of them any more: they must have been deleted, or trimmed since.
-    hollowed: Vec<Range<u64>>,
 }
 
-impl Segments {
+/// Where to look for one stream's segments.
+#[derive(Clone, Copy)]
+struct OnDisk<'a> {
+    storage: &'a dyn Storage,
+    directory: Identity,
+    stream: u64,
+    known: Known,
+}
+
+impl OnDisk<'_> {
     /// Looks for the entries from ordinal `front` on. Those from `next_ordinal` on are in the journal too.
-    fn find(
-        storage: &dyn Storage,
-        directory: Identity,
-        stream: u64,
-        known: Vec<Position>,
-        front: u64,
-        next_ordinal: u64,
-    ) -> Result<Segments> {
-        let names = match storage.list(&stream_dir(stream)) {
+    fn find(self, known: Vec<Position>, front: u64, next_ordinal: u64) -> Result<Segments> {
+        let dir = stream_dir(self.stream);
+        let names = match self.storage.list(&dir) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            names => names.map_err(|error| Error::io(format_args!("listing {}", stream_dir(stream)), error))?,
+            names => names.map_err(|error| Error::io(format_args!("listing {dir}"), error))?,
         };
         let there: BTreeSet<Id> = names.iter().filter_map(|name| parse_segment_name(name)).collect();
         let mut known: BTreeMap<Id, Position> = known.into_iter().map(|known| (known.first_id, known)).collect();
-        let first_ids: BTreeSet<Id> = there.iter().chain(known.keys()).copied().collect();
+        let last_known = known.keys().next_back().copied();
+        // What lies before the last that is known was given up before.
+        let new = there.iter().filter(|&&first_id| Some(first_id) > last_known);
+        let first_ids: BTreeSet<Id> = new.chain(known.keys()).copied().collect();
         let mut found = Segments::default();
         let mut end = front;
         // Whether the last one's file ends where its entries do.
@@ -220,8 +249,8 @@ impl Segments {
             let (position, predecessor, ends) = match known.remove(&first_id) {
                 Some(hollow) if hollow.hollow => (hollow, None, true),
                 Some(_) if !there.contains(&first_id) => continue,
-                Some(sealed) if sealed.sealed => (sealed, None, true),
-                known => match survey(storage, directory, stream, first_id, known)? {
+                Some(sealed) if sealed.sealed && self.known == Known::Durable => (sealed, None, true),
+                known => match self.survey(first_id, known)? {
                     Some(found) => found,
                     // Never made durable, and what was to be in it is in the journal.
                     None => break,
@@ -234,7 +263,6 @@ impl Segments {
             if let Some(last) = found.positions.last_mut().filter(hollowed) {
                 (last.next_ordinal, last.sealed, last.hollow) = (position.first_ordinal, true, true);
                 last.last_id = first_id.previous().unwrap_or(first_id);
-                found.hollowed.push(last.first_ordinal..last.next_ordinal);
                 end = position.first_ordinal;
             }
             if position.first_ordinal > end {
@@ -258,28 +286,26 @@ impl Segments {
         }
         Ok(found)
     }
-}
 
-/// How far a segment was written, what it says of its predecessor, and whether its file ends there, going on from what is
-/// known of it; `None` if the file is not that segment's.
-fn survey(
-    storage: &dyn Storage,
-    directory: Identity,
-    stream: u64,
-    first_id: Id,
-    known: Option<Position>,
-) -> Result<Option<(Position, Option<Id>, bool)>> {
-    let path = segment_path(stream, first_id);
-    let file = storage.open(&path).map_err(|error| Error::io(format_args!("opening {path}"), error))?;
-    let (head, found) = match read_header(&*file, &path, directory) {
-        Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(None),
-        found => found?,
-    };
-    let mut position = known.unwrap_or_else(|| found.clone());
-    if head.stream != stream || head.first_id != first_id || found.identity != position.identity {
-        return Ok(None);
+    /// How far a segment was written, what it says of its predecessor, and whether its file ends there, going on from what is
+    /// known of it; `None` if the file is not that segment's.
+    fn survey(self, first_id: Id, known: Option<Position>) -> Result<Option<(Position, Option<Id>, bool)>> {
+        let path = segment_path(self.stream, first_id);
+        let file = self.storage.open(&path).map_err(|error| Error::io(format_args!("opening {path}"), error))?;
+        let (head, found) = match read_header(&*file, &path, self.directory) {
+            Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(None),
+            found => found?,
+        };
+        let is_other = |known: &Position| found.identity != known.identity;
+        if head.stream != self.stream || head.first_id != first_id || known.as_ref().is_some_and(is_other) {
+            return Ok(None);
+        }
+        let len = file.len().map_err(|error| Error::io(format_args!("reading {path}"), error))?;
+        // One that is shorter was cut to its header since, or is damaged.
+        let is_there = |known: &Position| self.known == Known::Durable && known.end <= len;
+        let mut position = known.filter(is_there).unwrap_or(found);
+        let stop = Survey::new(&*file, &path, &position)?.extend(&mut position, |_, _| true)?;
+        position.sealed = matches!(stop, Stop::Footer(_));
+        Ok(Some((position, head.predecessor, !matches!(stop, Stop::Bad(_)))))
     }
-    let stop = Survey::new(&*file, &path, &position)?.extend(&mut position, |_, _| true)?;
-    position.sealed = matches!(stop, Stop::Footer(_));
-    Ok(Some((position, head.predecessor, !matches!(stop, Stop::Bad(_)))))
 }

@@ -69,7 +69,8 @@ pub(crate) fn spare_name(number: u64) -> String {
 /// The first LSN in a journal file's name.
 pub(crate) fn parse_name(name: &str) -> Option<Lsn> {
     let digits = name.strip_suffix(".log")?;
-    if digits.len() == 20 { digits.parse().ok() } else { None }
+    // There is no record 0.
+    if digits.len() == 20 { digits.parse().ok().filter(|&first| first > 0) } else { None }
 }
 
 /// Whether the name is that of a spare, or of one being made: of no use to the next life.

@@ -213,7 +213,7 @@ impl SegmentFiles {
     }
 
     /// Removes a segment's file; no error if there is none.
-    fn remove(&self, stream: u64, first_id: Id) -> Result<()> {
+    pub(super) fn remove(&self, stream: u64, first_id: Id) -> Result<()> {
         let path = segment_path(stream, first_id);
         let removed = self.storage.remove(&path);
         self.close(stream, first_id);

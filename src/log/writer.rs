@@ -84,6 +84,7 @@ impl SegmentWriter {
             _ => None,
         };
         let mut predecessor = last.map(|segment| segment.position.first_id);
+        let mut begun = Vec::new();
         let mut fill = || {
             for ordinal in from..chunk.next_ordinal() {
                 let (id, frame) = chunk.frame(ordinal);
@@ -93,19 +94,37 @@ impl SegmentWriter {
                 }
                 let open = match &mut current {
                     Some(open) => open,
-                    None => current.insert(self.begin(files, predecessor, id, ordinal, chunk, now_ms)?),
+                    None => {
+                        let open = self.begin(files, predecessor, id, ordinal, chunk, now_ms)?;
+                        begun.push((id, Arc::clone(&open.file)));
+                        current.insert(open)
+                    }
                 };
                 open.push(id, ordinal, frame)?;
             }
             current.as_mut().map_or(Ok(()), Open::write_out)
         };
-        let filled = fill();
+        let mut done = fill();
         if let Some(open) = current {
             // Also after a failure: whoever syncs must be told of a write that failed.
-            self.keep(files, &open.file)?;
+            done = self.keep(files, &open.file).and(done);
             written.push(open.segment);
         }
-        filled.map(|()| written)
+        if done.as_ref().is_err_and(Error::is_for_want_of_room) {
+            self.take_back(files, &begun);
+        }
+        done.map(|()| written)
+    }
+
+    /// Removes segments that were begun in vain: they take up the room that is missing, and after a trim the next try may
+    /// begin others, so that nothing would ever name these.
+    fn take_back(&mut self, files: &SegmentFiles, begun: &[(Id, Arc<dyn File>)]) {
+        self.unsynced.retain(|kept| !begun.iter().any(|(_, file)| Arc::ptr_eq(kept.file(), file)));
+        for &(first_id, _) in begun {
+            if let Err(error) = files.remove(self.owner.stream, first_id) {
+                tracing::warn!(%error, "half a segment is left until it is written again");
+            }
+        }
     }
 
     /// Makes all that was written durable.

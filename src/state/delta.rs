@@ -179,8 +179,13 @@ impl StreamState {
         for (group, consumer, _) in delta.consumers {
             dirty(group, &mut |dirty| _ = dirty.consumers.insert(consumer));
         }
-        for (group, id, _) in delta.pending {
-            dirty(group, &mut |dirty| _ = dirty.pending.insert(id));
+        for (number, id, _) in delta.pending {
+            let Some(group) = self.groups.get_mut(&number) else { continue };
+            group.dirty.pending.insert(id);
+            // Delivered again since: redb may have the row that was to be removed.
+            if let Some(pending) = group.pending.get_mut(&id) {
+                pending.stored = true;
+            }
         }
     }
 

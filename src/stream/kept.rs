@@ -4,6 +4,7 @@
 //! can become unopenable. A new one of all that is in memory then takes its place; until it can be written the journal
 //! has what redb lacks.
 
+use std::io;
 use std::sync::Arc;
 
 use super::cell::StreamCell;
@@ -54,22 +55,25 @@ impl GivenUp {
         self.streams.extend(other.streams);
     }
 
-    /// Removes the files, for good: after a clean close nobody looks for what a loss of power brings back.
-    pub(crate) fn unlink(&self, files: &SegmentFiles) -> Result<()> {
+    /// Removes the files, for good: after a clean close nobody looks for what a loss of power brings back. If it fails
+    /// what is left here is what is still to be removed: a segment of a stream whose directory is gone would be missed.
+    pub(crate) fn unlink(&mut self, files: &SegmentFiles) -> Result<()> {
         // First, while the names are there.
-        for &(stream, first_id, begin) in &self.hollow {
+        while let Some(&(stream, first_id, begin)) = self.hollow.last() {
             if !self.streams.iter().any(|cell| cell.number == stream) {
                 files.cut(stream, first_id, begin)?;
             }
+            self.hollow.pop();
         }
-        for (stream, first_ids) in &self.segments {
+        while let Some((stream, first_ids)) = self.segments.last() {
             files.remove_all(*stream, first_ids)?;
+            self.segments.pop();
         }
-        for cell in &self.streams {
+        while let Some(cell) = self.streams.last() {
             // Nobody writes there any more: a flush that was under way when the stream was deleted has ended.
-            let mut writer = cell.lock_writer();
-            writer.forget();
+            cell.lock_writer().forget();
             files.remove_stream(cell.number)?;
+            self.streams.pop();
         }
         Ok(())
     }
@@ -124,10 +128,30 @@ impl Kept {
     }
 
     /// Closes the file for good.
+    ///
+    /// # Errors
+    ///
+    /// If it is not as whoever opens it in place must find it.
     pub(crate) fn close(&mut self) -> Result<()> {
         match std::mem::replace(self, Kept::Closed) {
             Kept::Open(tables) => tables.close(),
-            Kept::InDoubt(_) | Kept::Closed => Ok(()),
+            // Somebody's checkpoint may have come after the closing one.
+            Kept::InDoubt(_) => Err(Error::io("closing redb", io::Error::other("its last commit failed"))),
+            Kept::Closed => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The story: a call that was still under way wrote a checkpoint after the one of the close, and redb failed. The journal
+    /// was marked as closed, so the next opening would have taken redb for whole and written to it in place.
+    #[test]
+    fn closing_says_that_redb_is_in_doubt() {
+        let mut kept = Kept::InDoubt(GivenUp::default());
+        kept.close().unwrap_err();
+        kept.close().unwrap();
     }
 }

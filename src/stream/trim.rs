@@ -64,23 +64,24 @@ impl Core {
         })
     }
 
-    /// Applies what each stream keeps of itself. Nobody waits for it to be durable.
+    /// Applies what each stream keeps of itself, to each whatever became of the others: one that is damaged must not
+    /// have them grow. Nobody waits for it to be durable.
     ///
     /// # Errors
     ///
-    /// `WritesStopped`; what the system says.
+    /// The first: `WritesStopped`; `Corrupt`; what the system says.
     pub(crate) fn apply_retention(&self) -> Result<()> {
+        let mut applied = Ok(());
         for cell in self.cells() {
             let retention = cell.lock().state.retention;
-            for trim in retention.trims() {
-                match self.trim(&cell, trim, Durability::Os) {
-                    Err(error) if error.kind() == crate::ErrorKind::NoSuchStream => break,
-                    Err(error) => return Err(error),
-                    Ok(_) => {}
-                }
+            let trimmed =
+                retention.trims().into_iter().try_for_each(|trim| self.trim(&cell, trim, Durability::Os).map(drop));
+            match trimmed {
+                Err(error) if error.kind() == crate::ErrorKind::NoSuchStream => {}
+                trimmed => applied = applied.and(trimmed),
             }
         }
-        Ok(())
+        applied
     }
 }
 

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::broker::format;
-use crate::broker::rebuild::{Rebuilt, from_file, rebuild};
+use crate::broker::rebuild::{Known, Rebuilt, from_file, rebuild};
 use crate::broker::replay::Replay;
 use crate::error::{Error, ErrorKind, Place, Result};
 use crate::journal::{self, Lsn, file};
@@ -126,7 +126,7 @@ fn without_redb(storage: &dyn Storage, directory: Identity, lost: &Error, report
         return Ok(Loaded { directory, replay, alone: false, last_lsn, clean: false });
     }
     for first_lsn in or_damage(journal::files(storage))?.unwrap_or_default() {
-        let rebuilt = or_damage(from_file(storage, directory, first_lsn))?;
+        let rebuilt = or_damage(from_file(storage, directory, first_lsn, Known::Durable))?;
         let Ok(Rebuilt { replay, recovery, journal, .. }) = rebuilt else { continue };
         report.damage(lost, tables::PATH, None, Loss::redelivery());
         if let Some(error) = journal {
