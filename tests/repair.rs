@@ -231,3 +231,34 @@ fn a_damaged_journal_gives_up_what_comes_after_the_damage_and_says_how_much() {
     assert_eq!(left.last(), Some(&(ENTRIES + 3)));
     assert_eq!(repair.problems.iter().map(|problem| problem.loss.records).sum::<u64>(), 7, "{repair:#?}");
 }
+
+/// The story: found by fuzzing. Where the entries of a segment had moved forward by one, there was no ID left for the one that
+/// is lost behind them: it got the first ID of the next segment, and the repair wrote a header over that segment's entries.
+#[test]
+fn a_segment_whose_entries_moved_takes_nothing_of_the_next_one_with_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let broker = builder().open(directory.path()).unwrap();
+    let orders = broker.stream("orders").unwrap();
+    let seqs = 100..=400;
+    for seq in seqs.clone() {
+        orders.entry([("n", format!("<{seq}>"))]).id(Id::new(1, seq)).add().unwrap();
+    }
+    broker.close().unwrap();
+    let segments = segments(directory.path());
+    let first_seq = |segment: &Path| -> u64 {
+        segment.file_stem().unwrap().to_str().unwrap().split_once('-').unwrap().1.parse().unwrap()
+    };
+    let inside = first_seq(&segments[1])..first_seq(&segments[2]);
+    let mut bytes = fs::read(&segments[1]).unwrap();
+    let [begin, second, end] = [inside.start, inside.start + 1, inside.end - 1].map(|seq| frame(&bytes, seq));
+    bytes.copy_within(second..end + (second - begin), begin);
+    fs::write(&segments[1], bytes).unwrap();
+
+    repair(directory.path()).unwrap();
+    assert!(check(directory.path()).unwrap().is_ok());
+    let broker = builder().open(directory.path()).unwrap();
+    let found = broker.stream("orders").unwrap().range(..).read().unwrap();
+    let found: BTreeSet<u64> = found.iter().map(|entry| entry.id.seq).collect();
+    let lost: Vec<u64> = seqs.filter(|seq| !inside.contains(seq) && !found.contains(seq)).collect();
+    assert_eq!(lost, [0; 0]);
+}

@@ -23,6 +23,8 @@ use common::sequence::{Build, Run, Small, tiny};
 const HEAD_BYTES: usize = 6;
 /// The bytes that one step is made of: enough for all but large batches, which end in zeros.
 const STEP_BYTES: usize = 24;
+/// What kind of step it is, and how.
+const STEP_BYTES_MIN: usize = 3;
 const STEPS_MAX: usize = 100;
 
 /// Small enough for everything to be full soon; the larger the bytes, the less.
@@ -45,7 +47,7 @@ fn sizes(head: &[u8; HEAD_BYTES]) -> Small {
 
 fuzz_target!(init: streamlog_fuzz::let_redb_panic(), |input: &[u8]| {
     let Some((head, input)) = input.split_first_chunk() else { return };
-    let steps: Vec<_> = input.chunks(STEP_BYTES).take(STEPS_MAX).collect();
+    let steps: Vec<_> = input.chunks(STEP_BYTES).filter(|step| step.len() >= STEP_BYTES_MIN).take(STEPS_MAX).collect();
     let disk = SimDisk::new(1);
     let builder = Some(sizes(head)).builder();
     if let Err(failure) = Run::new(&disk, &builder).run(&steps, head[HEAD_BYTES - 1]) {

@@ -144,8 +144,8 @@ pub(super) fn scan(
     let pieces = reading.pieces(survey)?;
     let deleted = |ordinals: &Range<u64>| state.tombstones.count(ordinals.start, ordinals.end) > 0;
     scanned.pieces = match reading.settle(pieces, deleted) {
-        Some(pieces) => pieces,
-        None => vec![lost("its entries do not add up to what was written")],
+        Some(pieces) if leaves_ids(&pieces, position) => pieces,
+        _ => vec![lost("its entries do not add up to what was written")],
     };
     if scanned.pieces.iter().all(Piece::is_whole) {
         scanned.watched = reading.watched;
@@ -161,6 +161,26 @@ pub(super) fn scan(
     }
     scanned.footer = bad_footer;
     Ok(scanned)
+}
+
+/// Whether what is lost has IDs of its own, between those of what is whole: entries that were moved leave none, and the next
+/// one's are those of another segment.
+fn leaves_ids(pieces: &[Piece], position: &Position) -> bool {
+    let mut next = Some(position.first_id);
+    for (number, piece) in pieces.iter().enumerate() {
+        let (first, last) = match (&piece.is, pieces.get(number + 1).map(|after| &after.is)) {
+            (Is::Whole(first, last), _) => {
+                (Some(*first).filter(|first| next.is_some_and(|next| next <= *first)), Some(*last))
+            }
+            (Is::Lost(..), Some(Is::Whole(after, _))) => (next, after.previous()),
+            (Is::Lost(..), _) => (next, Some(position.last_id)),
+        };
+        if first.is_none_or(|first| last.is_none_or(|last| last < first)) {
+            return false;
+        }
+        next = last.and_then(Id::next);
+    }
+    true
 }
 
 /// A scan under way.
