@@ -177,6 +177,11 @@ impl SegmentFiles {
         let mut kept = vec![0; len as usize];
         read_exact(&*file, &mut kept, 0, &path)?;
         let replace = || {
+            // After a crash in a rename it may be another segment's name too, whose bytes must not go.
+            match self.storage.remove(CUT) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
             let new = self.retrying(|| self.storage.create(CUT))?;
             new.write_at(&kept, 0)?;
             new.sync()?;
@@ -282,6 +287,7 @@ impl SegmentFiles {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::sim::{SimDisk, Survival};
 
     #[test]
     fn names_of_segments_sort_as_their_ids_and_come_back() {
@@ -295,5 +301,31 @@ mod tests {
         for foreign in ["1-2.log", "notes.txt", "00000000000000000010-00000000000000000002.log.tmp"] {
             assert_eq!(parse_segment_name(foreign), None, "{foreign}");
         }
+    }
+
+    /// The story: the power went while one segment was being cut, and the file in its place had the other name still. The
+    /// next segment to be cut was written to it.
+    #[test]
+    fn a_cut_after_one_that_the_power_ended_leaves_the_other_segment_alone() {
+        let disk = SimDisk::new(1);
+        let storage = disk.storage();
+        storage.create_dir("streams/1").unwrap();
+        let [first, second] = [Id::new(1, 0), Id::new(2, 0)].map(|id| segment_path(1, id));
+        for (path, bytes) in [(CUT, b"header of one"), (&*second, b"all of second")] {
+            let file = storage.create(path).unwrap();
+            file.write_at(bytes, 0).unwrap();
+            file.sync().unwrap();
+        }
+        for dir in ["", "streams"] {
+            storage.sync_dir(dir).unwrap();
+        }
+        storage.rename(CUT, &first).unwrap();
+        storage.sync_dir("streams/1").unwrap();
+        disk.restart(Survival::Nothing);
+        assert_eq!(disk.read_all(CUT), disk.read_all(&first), "both names are there");
+
+        SegmentFiles::new(disk.storage(), 8).cut(1, Id::new(2, 0), 6).unwrap();
+        assert_eq!(disk.read_all(&first).unwrap(), b"header of one");
+        assert_eq!(disk.read_all(&second).unwrap(), b"all of");
     }
 }
