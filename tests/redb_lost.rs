@@ -61,6 +61,8 @@ struct Seen {
     entries: BTreeMap<Id, String>,
     counters: [u64; 2],
     open: Vec<Id>,
+    /// The same of the stream with many entries.
+    open_of_many: Vec<Id>,
 }
 
 fn see(broker: &Broker) -> Seen {
@@ -70,7 +72,14 @@ fn see(broker: &Broker) -> Seen {
     let group = orders.group("billing").existing().unwrap().info().unwrap();
     let pending = orders.group("billing").existing().unwrap().pending_range(..).count(1000).read().unwrap();
     let is_open = |id: &Id| *id > group.last_delivered_id || pending.iter().any(|row| row.id == *id);
+    let many = broker.stream("many").unwrap();
+    let group_of_many = many.group("group").existing().unwrap();
+    let cursor = group_of_many.info().unwrap().last_delivered_id;
+    let pending_of_many = group_of_many.pending_range(..).count(usize::MAX).read().unwrap();
+    let pending_of_many: std::collections::BTreeSet<Id> = pending_of_many.iter().map(|row| row.id).collect();
+    let ids_of_many = many.range(..).read().unwrap().into_iter().map(|entry| entry.id);
     Seen {
+        open_of_many: ids_of_many.filter(|id| *id > cursor || pending_of_many.contains(id)).collect(),
         streams: broker.streams().unwrap(),
         open: entries.iter().map(|entry| entry.id).filter(is_open).collect(),
         entries: entries.iter().map(|entry| (entry.id, entry.text("n").unwrap().to_owned())).collect(),
@@ -86,6 +95,7 @@ fn assert_only_redelivers(directory: &Path, before: &Seen, story: &str) -> bool 
     let streams = (&after.streams, &after.entries, after.counters);
     assert_eq!(streams, (&before.streams, &before.entries, before.counters), "{story}");
     assert!(before.open.iter().all(|id| after.open.contains(id)), "{story}: {:?}, now {:?}", before.open, after.open);
+    assert_eq!(before.open_of_many, after.open_of_many, "all of them, whatever became of redb: {story}");
     let again = after.open.len() > before.open.len();
     broker.stream("orders").unwrap().add([("n", "new")]).unwrap();
     broker.close().unwrap();

@@ -146,3 +146,22 @@ fn a_file_that_could_not_be_made_leaves_nothing_behind() {
         assert_eq!(names(&disk), ["00000000000000000001.log", "00000000000000000003.log"]);
     }
 }
+
+/// On a full disk those who add must not take what acknowledgements need.
+#[test]
+fn the_last_spare_is_for_records_that_add_nothing() {
+    let disk = SimDisk::new(1);
+    let journal = journal(&disk);
+    add(&journal, FILE_BYTES as usize / 2);
+    while journal.prepare_spare().unwrap() {}
+    disk.set_capacity(Some(0));
+    assert!(journal.prepare_spare().is_ok_and(|made| !made), "enough are ready");
+    journal.rotate(FILE_BYTES / 2, true, |_| Vec::new()).unwrap();
+    assert_eq!(add(&journal, FILE_BYTES as usize / 2), Some(2));
+    let refused = journal.rotate(FILE_BYTES / 2, true, |_| Vec::new()).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::StorageFull);
+    journal.rotate(FILE_BYTES / 2, false, |_| Vec::new()).unwrap();
+    assert_eq!(add(&journal, FILE_BYTES as usize / 2), Some(3));
+    let refused = journal.rotate(FILE_BYTES / 2, false, |_| Vec::new()).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::StorageFull, "it is given up");
+}

@@ -120,7 +120,9 @@ fn an_empty_broker_and_one_in_memory_are_backed_up_too() {
 #[test]
 fn a_backup_takes_nobodys_place() {
     let (directory, broker, target) = with_backup();
-    let before = files(directory.path());
+    // The background makes files for the journal to go on in when it comes to it.
+    let files = || files(directory.path()).into_iter().filter(|(path, _)| !path.to_string_lossy().contains("spare-"));
+    let before = files().count();
     let file = directory.path().join("file");
     fs::write(&file, "mine").unwrap();
     let mine = directory.path().join("mine");
@@ -136,7 +138,7 @@ fn a_backup_takes_nobodys_place() {
     fs::remove_file(file).unwrap();
     fs::remove_dir_all(mine).unwrap();
     // The journal of the original got no record by it.
-    assert_eq!(files(directory.path()).len(), before.len());
+    assert_eq!(files().count(), before);
     let copy = target.with_file_name("data");
     broker.close().unwrap();
     assert_eq!(numbers(&small(&copy).stream("orders").unwrap()).len(), 400);
