@@ -90,7 +90,7 @@ impl Core {
             && !in_doubt
             && matches!(kept, Kept::InDoubt(_))
         {
-            tracing::warn!(%error, "redb failed, and is written anew");
+            tracing::warn!(%error, "a checkpoint failed, and redb is written anew");
             written = self.write_checkpoint(kept);
         }
         if written.as_ref().is_err_and(Error::is_for_want_of_room) && self.free_what_is_trimmed(kept)? {

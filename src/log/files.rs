@@ -163,7 +163,7 @@ impl SegmentFiles {
             return self.sync_dir(&dir).map_err(doing);
         }
         storage.remove_dir(&dir).map_err(doing)?;
-        self.sync_dir(STREAMS).map_err(doing)
+        self.sync_dir(STREAMS).map_err(|error| Error::sync(format_args!("removing {dir}"), error))
     }
 
     /// Leaves of a segment's file the first `len` bytes, for good. In a new file: a backup may share the old one.
@@ -249,7 +249,7 @@ impl SegmentFiles {
             self.remove(stream, first_id)?;
         }
         let dir = stream_dir(stream);
-        self.sync_dir(&dir).map_err(|error| Error::io(format_args!("syncing {dir}"), error))
+        self.sync_dir(&dir).map_err(|error| Error::sync(format_args!("syncing {dir}"), error))
     }
 
     fn keep(&self, stream: u64, first_id: Id, file: &Arc<dyn File>, forgotten: u64) {
