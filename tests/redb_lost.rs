@@ -7,6 +7,8 @@ mod directory;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+#[cfg(feature = "simulation")]
+use std::path::PathBuf;
 
 use directory::copy_dir;
 use streamlog::{Broker, Builder, Durability, ErrorKind, Id, Trim};
@@ -178,41 +180,55 @@ fn redb_lost_together_with_what_it_is_rebuilt_from_is_damage_that_is_named() {
     assert!(error.to_string().contains("entries of the stream `orders` are missing"), "{error}");
 }
 
-/// The story: a segment of which the first entry was damaged looked like one whose entries were all deleted, and all of
-/// them were passed over in silence.
+/// A directory without redb whose journal begins with a snapshot that has the entries in memory: only their files say how
+/// far the segments go. `before` is done after the last checkpoint. The segments' paths, in order, and the entries' number.
 #[cfg(feature = "simulation")]
-#[test]
-fn with_redb_lost_a_damaged_segment_is_not_taken_for_one_of_deleted_entries() {
+fn with_segments_to_be_found(before: impl Fn(&streamlog::Stream, &[PathBuf])) -> (TempDir, Vec<PathBuf>, u64) {
     let directory = tempfile::tempdir().unwrap();
-    let builder = || builder().segment_bytes(512).journal_file_bytes(4096).background(false);
-    let broker = builder().open(directory.path()).unwrap();
+    let broker = in_steps().open(directory.path()).unwrap();
     let orders = broker.stream("orders").unwrap();
-    // The second file's snapshot has them as entries in memory; the first goes once they are in segments.
     let journal = || fs::read_dir(directory.path().join("journal")).unwrap().count();
     let mut n = 0;
     while journal() < 2 {
         n += 1;
         orders.entry([("n", n.to_string())]).id(id(n)).add().unwrap();
     }
+    // The first file goes once they are in segments.
     broker.checkpoint().unwrap();
-    broker.crash();
-    fs::remove_file(directory.path().join("state.redb")).unwrap();
-    let whole = copy(directory.path());
-    assert_eq!(builder().open(whole.path()).unwrap().stream("orders").unwrap().len().unwrap(), n);
     let mut segments: Vec<_> =
         fs::read_dir(directory.path().join("streams/1")).unwrap().map(|segment| segment.unwrap().path()).collect();
     segments.sort();
-    let bytes = fs::read(&segments[1]).unwrap();
-    let body = bytes.windows(3).position(|window| window == b"\x01n\x02").unwrap();
-    let mut flipped = bytes.clone();
-    flipped[body] ^= 1;
-    // Cut right behind its header it looks as one of deleted entries does.
-    let header = bytes[..body - 25].to_vec();
-    for damaged in [flipped, header] {
-        fs::write(&segments[1], damaged).unwrap();
-        let error = builder().open(copy(directory.path()).path()).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Corrupt);
-    }
+    before(&orders, &segments);
+    broker.crash();
+    fs::remove_file(directory.path().join("state.redb")).unwrap();
+    (directory, segments, n)
+}
+
+#[cfg(feature = "simulation")]
+fn in_steps() -> Builder {
+    builder().segment_bytes(512).journal_file_bytes(4096).background(false)
+}
+
+/// Where the first entry's body begins in a segment.
+#[cfg(feature = "simulation")]
+fn first_body(segment: &[u8]) -> usize {
+    segment.windows(3).position(|window| window == b"\x01n\x02").unwrap()
+}
+
+/// The story: a segment of which the first entry was damaged looked like one whose entries were all deleted, and all of
+/// them were passed over in silence.
+#[cfg(feature = "simulation")]
+#[test]
+fn with_redb_lost_a_damaged_segment_is_not_taken_for_one_of_deleted_entries() {
+    let (directory, segments, n) = with_segments_to_be_found(|_, _| {});
+    let whole = copy(directory.path());
+    assert_eq!(in_steps().open(whole.path()).unwrap().stream("orders").unwrap().len().unwrap(), n);
+    let mut bytes = fs::read(&segments[1]).unwrap();
+    let body = first_body(&bytes);
+    bytes[body] ^= 1;
+    fs::write(&segments[1], bytes).unwrap();
+    let error = in_steps().open(directory.path()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
 }
 
 /// The story: found by fuzzing. A segment cut off right behind its header looked like one whose entries had all been deleted.
@@ -220,41 +236,26 @@ fn with_redb_lost_a_damaged_segment_is_not_taken_for_one_of_deleted_entries() {
 #[cfg(feature = "simulation")]
 #[test]
 fn with_redb_lost_a_segment_without_its_entries_is_damage_unless_they_were_deleted() {
+    const FRAME_HEADER_BYTES: usize = 25;
+    let first_of = |segment: &Path| -> u64 {
+        segment.file_name().unwrap().to_str().unwrap().split('-').next().unwrap().parse().unwrap()
+    };
+    let inside = |segments: &[PathBuf]| (first_of(&segments[1])..first_of(&segments[2])).map(id).collect::<Vec<_>>();
     for deleted in [false, true] {
-        let directory = tempfile::tempdir().unwrap();
-        let builder = || builder().segment_bytes(512).journal_file_bytes(4096).background(false);
-        let broker = builder().open(directory.path()).unwrap();
-        let orders = broker.stream("orders").unwrap();
-        // The second file's snapshot has them as entries in memory; the first goes once they are in segments.
-        let journal = || fs::read_dir(directory.path().join("journal")).unwrap().count();
-        let mut n = 0;
-        while journal() < 2 {
-            n += 1;
-            orders.entry([("n", n.to_string())]).id(id(n)).add().unwrap();
-        }
-        broker.checkpoint().unwrap();
-        let mut segments: Vec<_> =
-            fs::read_dir(directory.path().join("streams/1")).unwrap().map(|segment| segment.unwrap().path()).collect();
-        segments.sort();
-        let first_of = |segment: &Path| -> u64 {
-            segment.file_name().unwrap().to_str().unwrap().split('-').next().unwrap().parse().unwrap()
-        };
-        let inside: Vec<Id> = (first_of(&segments[1])..first_of(&segments[2])).map(id).collect();
-        if deleted {
-            orders.delete(&inside).unwrap();
-        }
-        broker.crash();
-        fs::remove_file(directory.path().join("state.redb")).unwrap();
+        let (directory, segments, n) = with_segments_to_be_found(|orders, segments| {
+            if deleted {
+                orders.delete(&inside(segments)).unwrap();
+            }
+        });
+        let left = n - inside(&segments).len() as u64;
         let bytes = fs::read(&segments[1]).unwrap();
-        let frame_header_len = 25;
-        let header_len = bytes.windows(3).position(|window| window == b"\x01n\x02").unwrap() - frame_header_len;
-        fs::write(&segments[1], &bytes[..header_len]).unwrap();
-        match builder().open(directory.path()) {
+        fs::write(&segments[1], &bytes[..first_body(&bytes) - FRAME_HEADER_BYTES]).unwrap();
+        match in_steps().open(directory.path()) {
             Err(error) => assert!(!deleted && error.kind() == ErrorKind::Corrupt, "{error}"),
             Ok(broker) => {
-                assert!(deleted, "{} of {n} entries are still there", n - inside.len() as u64);
+                assert!(deleted, "{left} of {n} entries are still there");
                 let found = broker.stream("orders").unwrap().range(..).read().unwrap();
-                assert_eq!(found.len() as u64, n - inside.len() as u64);
+                assert_eq!(found.len() as u64, left);
             }
         }
     }
