@@ -26,7 +26,7 @@ mod stream;
 use std::path::Path;
 use std::sync::Arc;
 
-#[cfg(any(test, feature = "simulation"))]
+#[cfg(feature = "simulation")]
 pub use self::repair::repair_on;
 pub use self::repair::{Repair, plan_repair, repair, repair_with};
 pub use self::report::{Figures, Loss, Problem, Progress, Report, Warning};
@@ -83,7 +83,7 @@ pub fn check_with(path: impl AsRef<Path>, progress: impl FnMut(Progress)) -> Res
 /// # Errors
 ///
 /// As [`check`].
-#[cfg(any(test, feature = "simulation"))]
+#[cfg(feature = "simulation")]
 #[allow(clippy::needless_pass_by_value, reason = "as `Builder::open_on` takes it")]
 pub fn check_on(storage: Arc<dyn Storage>) -> Result<Report> {
     check_storage(&*storage, |_| {})

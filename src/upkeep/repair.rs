@@ -115,7 +115,7 @@ pub fn repair_with(path: impl AsRef<Path>, dry_run: bool, progress: impl FnMut(P
 /// # Errors
 ///
 /// As [`repair`].
-#[cfg(any(test, feature = "simulation"))]
+#[cfg(feature = "simulation")]
 #[allow(clippy::needless_pass_by_value, reason = "as `Builder::open_on` takes it")]
 pub fn repair_on(storage: Arc<dyn Storage>, dry_run: bool) -> Result<Repair> {
     repair_storage(&storage, dry_run, |_| {})
