@@ -59,7 +59,8 @@
 //! - **IDs only grow**, whatever the clock does and whatever is deleted.
 //! - **Bytes are right or an error**: what is damaged gives [`ErrorKind::Corrupt`] with its [`Place`]; only what follows
 //!   the last synced record of a directory that was not closed may be taken for the torn end of a write.
-//! - **A broker that failed to write stops writing**, until it is opened again: [`ErrorKind::WritesStopped`].
+//! - **A broker that failed to write stops writing**, until it is opened again: [`ErrorKind::WritesStopped`]. Where only room
+//!   is missing, on the disk or for open files, it stops adding until there is some.
 //!
 //! The README has the tests behind these, the limits, and what is not there yet.
 //!

@@ -1,8 +1,9 @@
 //! The checkpoint: what is in memory goes to segments and redb, and the journal before it is given up.
 //!
 //! Stream by stream: lock, take what changed, unlock; write and sync the segments. Then sync the journal as far as any of
-//! that reaches, for redb must not be ahead of it; commit redb; and only then unlink what redb no longer names. Nothing
-//! else unlinks. A crash at any point leaves redb with the last commit, and segments longer than it says.
+//! that reaches, for redb must not be ahead of it; commit redb; and only then unlink what redb no longer names. On a full
+//! disk, where redb cannot be written, what was trimmed goes before, once the records that gave it up are durable. A crash
+//! at any point leaves redb with the last commit, and segments longer than it says.
 
 use std::sync::Arc;
 
