@@ -190,6 +190,13 @@ pub struct FieldsIter<'a> {
     rest: &'a [u8],
 }
 
+impl<'a> FieldsIter<'a> {
+    /// The fields of a body.
+    pub(crate) fn over(body: &'a [u8]) -> FieldsIter<'a> {
+        FieldsIter { rest: body }
+    }
+}
+
 impl<'a> Iterator for FieldsIter<'a> {
     type Item = (&'a [u8], &'a [u8]);
 

@@ -22,6 +22,7 @@ use crate::log::{Block, BlockCache, Position, Segment, SegmentFiles};
 use crate::state::Change;
 use crate::state::change::{self, Added, Bodies, CHANGE_VERSION, Recorded};
 use crate::state::delta::{ConsumerRow, GroupRow, PendingRow, StreamRow};
+use crate::state::producers::ProducerRow;
 use crate::state::snapshot::Snapshot;
 use crate::state::tables::Meta;
 use crate::state::tombstones::Bits;
@@ -234,7 +235,7 @@ pub fn entry(body: &[u8]) {
 /// The first byte of `input` says which.
 pub fn value(input: &[u8]) {
     let Some((&choice, bytes)) = input.split_first() else { return };
-    match choice % 12 {
+    match choice % 13 {
         0 => value_of::<Meta>(ROW_VERSION, bytes),
         1 => value_of::<StreamRow>(ROW_VERSION, bytes),
         2 => value_of::<GroupRow>(ROW_VERSION, bytes),
@@ -246,6 +247,7 @@ pub fn value(input: &[u8]) {
         8 => value_of::<Footer>(FOOTER_VERSION, bytes),
         9 => value_of::<SegmentHeader>(HEADER_VERSION, bytes),
         10 => record(bytes),
+        11 => value_of::<ProducerRow>(ROW_VERSION, bytes),
         _ => entry(bytes),
     }
 }

@@ -69,7 +69,7 @@
 //! Arrows point down and never back; each module's first lines say what it is, what it knows, and what it does not.
 //!
 //! ```text
-//! id, entry, error, options, trim, clock, codec, sync, wait     words that everyone shares
+//! id, entry, error, options, trim, idempotency, clock, codec, sync, wait     words that everyone shares
 //!         ↓
 //! storage      the seam under everything: disk, memory, and the simulated disk of the crash tests
 //!         ↓
@@ -101,6 +101,7 @@ mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 mod id;
+mod idempotency;
 mod journal;
 mod log;
 mod options;
@@ -120,6 +121,7 @@ pub use clock::ManualClock;
 pub use entry::{DATA_FIELD, Entry, FieldSink, Fields, FieldsIter, IntoFields};
 pub use error::{Error, ErrorKind, Place, Result};
 pub use id::{Id, IdSpec};
+pub use idempotency::{Idempotency, Idempotent};
 #[cfg(feature = "simulation")]
 pub use options::Sabotage;
 pub use options::{Durability, NAME_BYTES_MAX, RECORD_BYTES_MAX};
@@ -130,7 +132,7 @@ pub use stream::{
     NewEntry, NewGroup, PendingEntry, PendingRange, PendingSummary, Range, Read, ReadNew, Scan, StartAt, Stream,
     StreamInfo,
 };
-pub use trim::{Retention, Trim};
+pub use trim::{References, Removal, Retention, Trim};
 pub use upkeep::{
     Figures, Loss, Problem, Progress, Repair, Report, Warning, check, check_with, plan_repair, repair, repair_with,
 };

@@ -23,6 +23,35 @@ use crate::id::Id;
 pub struct Trim {
     pub(crate) by: By,
     pub(crate) only_acknowledged: bool,
+    /// Whole nodes only, and no more entries than this.
+    pub(crate) approximately: Option<u64>,
+    pub(crate) references: References,
+}
+
+/// What becomes of an entry's places in the pending lists of groups when the entry is removed, and of the entry while it
+/// has such places.
+///
+/// An entry is **referenced** while some group has not been delivered it yet or has it pending. With no group none is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub enum References {
+    /// The entry goes; what is pending of it stays pending until it is acknowledged or claimed (`KEEPREF`).
+    #[default]
+    Keep,
+    /// The entry goes, and with it all that is pending of it, in every group (`DELREF`).
+    Delete,
+    /// Only an entry that is not referenced goes (`ACKED`).
+    Acknowledged,
+}
+
+/// What became of one entry that was to be removed: the answer of `XDELEX` and `XACKDEL`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Removal {
+    /// There was nothing: no such entry, or none pending (`-1`).
+    Missing,
+    /// It is gone (`1`).
+    Removed,
+    /// It stays, for it is referenced still (`2`).
+    Referenced,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +65,7 @@ pub(crate) enum By {
 
 impl Trim {
     const fn by(by: By) -> Trim {
-        Trim { by, only_acknowledged: false }
+        Trim { by, only_acknowledged: false, approximately: None, references: References::Keep }
     }
 
     /// Keeps the last `entries` entries (`MAXLEN`).
@@ -72,7 +101,32 @@ impl Trim {
         self.only_acknowledged = true;
         self
     }
+
+    /// Removes only whole nodes of 100 entries, as Redis does to save work (`~`), and 10,000 entries at most; never more than
+    /// without this.
+    #[must_use]
+    pub const fn approximately(self) -> Trim {
+        self.approximately_at_most(NODE_ENTRIES * 100)
+    }
+
+    /// [`approximately`](Trim::approximately), and at most so many entries (`~ … LIMIT`); 0 for any number.
+    #[must_use]
+    pub const fn approximately_at_most(mut self, entries: u64) -> Trim {
+        self.approximately = Some(if entries == 0 { u64::MAX } else { entries });
+        self
+    }
+
+    /// What becomes of what is pending of the entries that go (`KEEPREF`, `DELREF`, `ACKED`); [`References::Keep`] if not said.
+    /// With [`References::Acknowledged`] entries that stay are passed over, and others behind them go.
+    #[must_use]
+    pub const fn references(mut self, references: References) -> Trim {
+        self.references = references;
+        self
+    }
 }
+
+/// Entries of one node, deleted ones included: what Redis's `stream-node-max-entries` is unless it is set.
+pub(crate) const NODE_ENTRIES: u64 = 100;
 
 /// What a stream keeps of itself, applied in the background about every second and whenever a segment is full. An entry
 /// goes when any of the limits says so; the disk shrinks by whole segments.

@@ -185,7 +185,9 @@ impl Redeliver {
                 ids.iter().for_each(|&id| self.from((state.number, group), id));
                 Change::SetCursor { group, cursor, entries_read }
             }
-            Change::Assign { group, consumer, ids, .. } if unknown(group, consumer) => {
+            Change::Assign { group, consumer, ids, .. } | Change::Redeliver { group, consumer, ids, .. }
+                if unknown(group, consumer) =>
+            {
                 ids.iter().for_each(|&(id, _)| self.from((state.number, group), id));
                 return;
             }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::{self, CodecError, put_varint, take_varint};
 use crate::id::Id;
+use crate::idempotency::Idempotency;
 use crate::trim::Retention;
 
 const ADDED: u8 = 1;
@@ -93,6 +94,38 @@ pub(crate) enum Change {
     Ack {
         group: u32,
         ids: Vec<Id>,
+    },
+    /// These entries were delivered to the consumer again, which had them already: nothing new for it.
+    Redeliver {
+        group: u32,
+        consumer: u32,
+        now_ms: u64,
+        ids: Vec<(Id, u32)>,
+    },
+    /// These entries are pending with nobody, with these counts of deliveries, and to be delivered from `ready_ms` on.
+    Release {
+        group: u32,
+        ready_ms: u64,
+        ids: Vec<(Id, u32)>,
+    },
+    SetIdempotency(Idempotency),
+    /// The entry is what this add of a producer became.
+    Produced {
+        producer: Vec<u8>,
+        id: Vec<u8>,
+        entry: Id,
+        now_ms: u64,
+    },
+    /// These entries were trimmed, each with its ordinal, though others before them stay.
+    TrimSome {
+        entries: Vec<(Id, u64)>,
+        front: Front,
+    },
+    /// The stream's last ID and counters are these.
+    SetLast {
+        last_id: Id,
+        entries_added: u64,
+        max_deleted_id: Id,
     },
 }
 
@@ -249,6 +282,7 @@ mod tests {
             cursor: id(5),
             entries_read: Some(6),
         };
+        let produced = Change::Produced { producer: vec![7, 8], id: vec![9], entry: id(2), now_ms: 3 };
         let assign = Change::Assign { group: 1, consumer: 2, now_ms: 3, delivered_ms: 4, ids: vec![(id(5), 6)] };
         let pinned = [
             (Change::CreateStream { name: name(), incarnation: 300 }, "0100016efb2c01"),
@@ -264,6 +298,12 @@ mod tests {
             (deliver, "010a010203020104010501050106"),
             (assign, "010b0102030401010506"),
             (Change::Ack { group: 1, ids: vec![id(2)] }, "010c01010102"),
+            (Change::Redeliver { group: 1, consumer: 2, now_ms: 3, ids: vec![(id(5), 6)] }, "010d01020301010506"),
+            (Change::Release { group: 1, ready_ms: 3, ids: vec![(id(5), 6)] }, "010e010301010506"),
+            (Change::SetIdempotency(Idempotency::default()), "010f6464"),
+            (produced, "01100207080109010203"),
+            (Change::TrimSome { entries: vec![(id(2), 9)], front }, "01110101020903040105"),
+            (Change::SetLast { last_id: id(2), entries_added: 3, max_deleted_id: id(1) }, "01120102030101"),
         ];
         for (change, expected) in pinned {
             let mut bytes = Vec::new();

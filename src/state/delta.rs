@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::change::Front;
-use super::group::{Consumer, Dirty, Group, Pending};
+use super::group::{Consumer, Dirty, Group, NOBODY, Pending};
+use super::producers::{ProducerRow, Producers, ProducersRow};
 use super::stream_state::StreamState;
 use super::tombstones::Bits;
 use crate::id::Id;
@@ -28,6 +29,7 @@ pub(crate) struct StreamRow {
     /// The bytes of all frames the stream got.
     pub(crate) next_bytes: u64,
     pub(crate) retention: Retention,
+    pub(crate) producers: ProducersRow,
     pub(crate) next_group: u32,
     pub(crate) segments: Vec<Position>,
 }
@@ -64,6 +66,7 @@ pub(crate) struct StreamDelta {
     pub(crate) groups: Vec<(u32, GroupRow)>,
     pub(crate) consumers: Vec<(u32, u32, Option<ConsumerRow>)>,
     pub(crate) pending: Vec<(u32, Id, Option<PendingRow>)>,
+    pub(crate) producers: Vec<(Vec<u8>, Option<ProducerRow>)>,
     /// Segments whose files nothing will name once this is committed.
     pub(crate) dropped: Vec<Id>,
     /// Segments whose files are to be cut to their headers then.
@@ -119,6 +122,7 @@ impl StreamState {
             next_ordinal: self.log.next_ordinal(),
             next_bytes: self.log.next_bytes(),
             retention: self.retention,
+            producers: self.producers.row(),
             next_group: self.next_group,
             segments: self.log.segments().map(|segment| segment.position.clone()).collect(),
         }
@@ -141,6 +145,7 @@ impl StreamState {
             groups: Vec::new(),
             consumers: Vec::new(),
             pending: Vec::new(),
+            producers: self.producers.take_dirty(),
             dropped: self.log.take_dropped(),
         };
         for (&number, group) in &mut self.groups {
@@ -167,6 +172,7 @@ impl StreamState {
         self.dirty = true;
         self.dead_groups.extend(delta.dead_groups);
         self.tombstones.mark(delta.tombstones.iter().map(|(group, _)| *group));
+        self.producers.mark(delta.producers.into_iter().map(|(name, _)| name));
         self.log.put_back(delta.dropped, &delta.hollowed);
         let mut dirty = |number, mark: &mut dyn FnMut(&mut Dirty)| {
             if let Some(group) = self.groups.get_mut(&number) {
@@ -199,6 +205,7 @@ impl StreamState {
         state.trimmed_to = row.trimmed_to;
         state.front = row.front;
         state.retention = row.retention;
+        state.producers = Producers::from_row(row.producers);
         state.next_group = row.next_group;
         state.log = StreamLog::new(number, row.segments, row.front.ordinal, row.next_ordinal, row.next_bytes);
         // The row may be from between a trim and its publication: then the next checkpoint gives up the segments.
@@ -229,7 +236,7 @@ impl StreamState {
     /// Loads a pending entry's row; `false` if there is no such group or consumer.
     pub(crate) fn load_pending(&mut self, group: u32, id: Id, row: &PendingRow) -> bool {
         let Some(group) = self.groups.get_mut(&group) else { return false };
-        if !group.consumers.contains_key(&row.consumer) {
+        if row.consumer != NOBODY && !group.consumers.contains_key(&row.consumer) {
             return false;
         }
         group.load_pending(id, Pending::new(row.consumer, row.delivered_ms, row.deliveries));
@@ -244,8 +251,10 @@ pub(crate) mod tests {
 
     use serde::de::DeserializeOwned;
 
+    use super::super::producers::Produced;
     use super::*;
     use crate::codec::{hex, seal, unseal};
+    use crate::idempotency::Idempotency;
 
     /// Asserts that a row is sealed to these bytes, and that they say the same again.
     pub(crate) fn pinned<T: Serialize + DeserializeOwned + PartialEq + Debug>(row: &T, expected: &str) {
@@ -282,6 +291,7 @@ pub(crate) mod tests {
             next_ordinal: 14,
             next_bytes: 300,
             retention: Retention::default().max_len(15).max_age(Duration::new(16, 17)).acknowledged(),
+            producers: ProducersRow { settings: Idempotency::default(), added: 31, duplicates: 32, swept_ms: 33 },
             next_group: 18,
             segments: vec![position],
         }
@@ -292,8 +302,8 @@ pub(crate) mod tests {
         pinned(
             &sample(),
             concat!(
-                "8ad506e501066f7264657273fd08070605040302010102030405060708090a0b0c0d0efb2c01010f0110110001001201",
-                "1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1415161718191a1b1cfd0068e5cf8b0100000100",
+                "33f373e501066f7264657273fd08070605040302010102030405060708090a0b0c0d0efb2c01010f01101100010064641f202112",
+                "011d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1415161718191a1b1cfd0068e5cf8b0100000100",
             ),
         );
     }
@@ -313,5 +323,7 @@ pub(crate) mod tests {
             &PendingRow { consumer: 6, delivered_ms: 1_700_000_000_000, deliveries: 7 },
             "f0aab1bf0106fd0068e5cf8b01000007",
         );
+        let produced = Produced { id: vec![7, 8], entry: Id::new(1, 2), added_ms: 3 };
+        pinned::<ProducerRow>(&vec![produced], "b8d85e9f0101020708010203");
     }
 }

@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use crate::id::Id;
 
+/// Whose the entries are that were released: consumers have numbers from 1.
+pub(crate) const NOBODY: u32 = 0;
+
 #[derive(Debug)]
 pub(crate) struct Group {
     pub(crate) name: Arc<str>,
@@ -13,6 +16,8 @@ pub(crate) struct Group {
     /// How many of the stream's entries were ever delivered, if that is known.
     pub(crate) entries_read: Option<u64>,
     pub(crate) pending: BTreeMap<Id, Pending>,
+    /// The same in the order in which it is to be delivered again; made when first asked for.
+    by_time: Option<BTreeSet<Due>>,
     pub(crate) consumers: BTreeMap<u32, Consumer>,
     pub(crate) next_consumer: u32,
     /// What entries delivered from now on are stamped with; not recorded.
@@ -36,13 +41,30 @@ pub(crate) struct Consumer {
 /// One entry that was delivered and not acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pending {
+    /// When it was delivered, or with nobody from when on it is to be.
     pub(crate) delivered_ms: u64,
+    /// [`NOBODY`]'s if it was released.
     pub(crate) consumer: u32,
     pub(crate) deliveries: u32,
     /// Tells deliveries of this process made before some moment from those after; 0 for an earlier process's.
     pub(crate) stamp: u32,
     /// Whether redb has a row for it.
     pub(super) stored: bool,
+}
+
+/// A pending entry's place among those that are to be delivered again: what was released comes first, from the time it is
+/// ready; then what was delivered longest ago.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Due {
+    pub(crate) owned: bool,
+    pub(crate) ms: u64,
+    pub(crate) id: Id,
+}
+
+impl Due {
+    fn of(id: Id, pending: &Pending) -> Due {
+        Due { owned: pending.consumer != NOBODY, ms: pending.delivered_ms, id }
+    }
 }
 
 /// What changed since the last checkpoint.
@@ -61,6 +83,7 @@ impl Group {
             cursor,
             entries_read,
             pending: BTreeMap::new(),
+            by_time: None,
             consumers: BTreeMap::new(),
             next_consumer: 1,
             stamp: 0,
@@ -116,7 +139,12 @@ impl Group {
         if let Some(owner) = self.consumers.get_mut(&consumer) {
             owner.pending.insert(id);
         }
-        self.pending.insert(id, Pending { delivered_ms, consumer, deliveries, stamp: self.stamp, stored });
+        let pending = Pending { delivered_ms, consumer, deliveries, stamp: self.stamp, stored };
+        let before = self.pending.insert(id, pending);
+        if let Some(by_time) = &mut self.by_time {
+            before.iter().for_each(|before| _ = by_time.remove(&Due::of(id, before)));
+            by_time.insert(Due::of(id, &pending));
+        }
         self.dirty.pending.insert(id);
     }
 
@@ -131,6 +159,9 @@ impl Group {
 
     fn forget(&mut self, id: Id) {
         if let Some(pending) = self.pending.remove(&id) {
+            if let Some(by_time) = &mut self.by_time {
+                by_time.remove(&Due::of(id, &pending));
+            }
             if pending.stored {
                 self.dirty.pending.insert(id);
             } else {
@@ -148,6 +179,11 @@ impl Group {
         self.pending.insert(id, pending);
     }
 
+    /// What is pending, in the order in which it is to be delivered again.
+    pub(crate) fn by_time(&mut self) -> &BTreeSet<Due> {
+        self.by_time.get_or_insert_with(|| self.pending.iter().map(|(&id, pending)| Due::of(id, pending)).collect())
+    }
+
     /// The last ID up to which every entry was delivered and is acknowledged.
     pub(crate) fn done_to(&self) -> Id {
         // What is pending may lie after what is new: a cursor can be set back, and a claim forced.
@@ -159,6 +195,11 @@ impl Group {
 impl Pending {
     pub(crate) fn new(consumer: u32, delivered_ms: u64, deliveries: u32) -> Pending {
         Pending { delivered_ms, consumer, deliveries, stamp: 0, stored: false }
+    }
+
+    /// Whether somebody is to have delivered what was delivered at least `min_idle_ms` ago, or is ready for whoever comes.
+    pub(crate) fn is_due(&self, now_ms: u64, min_idle_ms: u64) -> bool {
+        if self.consumer == NOBODY { self.delivered_ms <= now_ms } else { self.idle_ms(now_ms) >= min_idle_ms }
     }
 
     /// How long ago it was delivered, in milliseconds; 0 if the clock has gone back since.

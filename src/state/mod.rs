@@ -10,6 +10,7 @@ pub(crate) mod change;
 pub(crate) mod delta;
 pub(crate) mod group;
 pub(crate) mod lag;
+pub(crate) mod producers;
 pub(crate) mod snapshot;
 pub(crate) mod stream_state;
 pub(crate) mod tables;

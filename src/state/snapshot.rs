@@ -82,9 +82,9 @@ mod tests {
         let snapshot = Snapshot { next_stream: 8, streams: vec![stream] };
         let bytes = snapshot.encode();
         let expected = concat!(
-            "01080107066f7264657273fd08070605040302010102030405060708090a0b0c0d0efb2c01010f01101100010012011d",
-            "1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1415161718191a1b1cfd0068e5cf8b010000010001010762696c6c696e67010201",
-            "0304010101020302fb2c0101",
+            "01080107066f7264657273fd08070605040302010102030405060708090a0b0c0d0efb2c01010f011011000100",
+            "64641f202112011d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1415161718191a1b1cfd0068e5cf8b01000001000101",
+            "0762696c6c696e670102010304010101020302fb2c0101",
         );
         assert_eq!(hex(&bytes), expected);
         assert_eq!(Snapshot::decode(&bytes).unwrap(), snapshot);

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::change::{Change, Front};
-use super::group::{Consumer, Group};
+use super::group::{Consumer, Group, NOBODY};
+use super::producers::{Produced, Producers};
 use super::tombstones::Tombstones;
 use crate::id::Id;
 use crate::log::StreamLog;
@@ -30,6 +31,7 @@ pub(crate) struct StreamState {
     pub(crate) front: Front,
     pub(crate) tombstones: Tombstones,
     pub(crate) retention: Retention,
+    pub(crate) producers: Producers,
     pub(crate) groups: BTreeMap<u32, Group>,
     pub(crate) next_group: u32,
     names: HashMap<Arc<str>, u32>,
@@ -55,6 +57,7 @@ impl StreamState {
             front: Front::default(),
             tombstones: Tombstones::default(),
             retention: Retention::default(),
+            producers: Producers::default(),
             groups: BTreeMap::new(),
             next_group: 1,
             names: HashMap::new(),
@@ -105,7 +108,23 @@ impl StreamState {
                 self.length -= entries.len() as u64;
                 self.front = *front;
             }
+            Change::TrimSome { entries, front } => {
+                for &(id, ordinal) in entries {
+                    self.tombstones.insert(ordinal);
+                    self.trimmed_to = if ordinal < front.ordinal { self.trimmed_to.max(id) } else { self.trimmed_to };
+                }
+                self.length -= entries.len() as u64;
+                self.front = *front;
+            }
+            Change::SetLast { last_id, entries_added, max_deleted_id } => {
+                (self.last_id, self.entries_added) = (*last_id, *entries_added);
+                self.max_deleted_id = *max_deleted_id;
+            }
             Change::SetRetention(retention) => self.retention = *retention,
+            Change::SetIdempotency(settings) => self.producers.set(*settings),
+            Change::Produced { producer, id, entry, now_ms } => {
+                self.producers.remember(producer, Produced { id: id.clone(), entry: *entry, added_ms: *now_ms });
+            }
             Change::CreateGroup { group, name, cursor, entries_read } => {
                 let mut created = Group::new(name.as_str().into(), *cursor, *entries_read);
                 created.dirty.row = true;
@@ -122,6 +141,8 @@ impl StreamState {
             | Change::DeleteConsumer { group, .. }
             | Change::Deliver { group, .. }
             | Change::Assign { group, .. }
+            | Change::Redeliver { group, .. }
+            | Change::Release { group, .. }
             | Change::Ack { group, .. } => {
                 if let Some(group) = self.groups.get_mut(group) {
                     group.apply(change);
@@ -138,6 +159,12 @@ impl StreamState {
         }
     }
 
+    /// Notes that an add was found to be there already, as [`touch`](Self::touch) notes what it does.
+    pub(crate) fn count_duplicate(&mut self) {
+        self.producers.duplicates += 1;
+        self.dirty = true;
+    }
+
     /// Gives back what is kept of the entries before `ordinal`, which is at most the front's: apart from the changes, for
     /// readers may see such entries until a change is published.
     pub(crate) fn forget_before(&mut self, ordinal: u64) {
@@ -149,6 +176,7 @@ impl StreamState {
     pub(crate) fn mark_all(&mut self) {
         self.dirty = true;
         self.tombstones.mark_all();
+        self.producers.mark_all();
         for group in self.groups.values_mut() {
             group.dirty.row = true;
             group.dirty.consumers.extend(group.consumers.keys());
@@ -193,12 +221,27 @@ impl Group {
                 }
                 self.touch(consumer, now_ms, true);
             }
+            Change::Redeliver { consumer, now_ms, ref ids, .. } => {
+                for &(id, deliveries) in ids {
+                    self.assign(id, consumer, now_ms, deliveries);
+                }
+                self.touch(consumer, now_ms, false);
+            }
+            Change::Release { ready_ms, ref ids, .. } => {
+                for &(id, deliveries) in ids {
+                    self.assign(id, NOBODY, ready_ms, deliveries);
+                }
+            }
             Change::Ack { ref ids, .. } => ids.iter().for_each(|&id| self.ack(id)),
             Change::CreateStream { .. }
             | Change::DeleteStream
             | Change::Trim { .. }
             | Change::Delete { .. }
             | Change::SetRetention(_)
+            | Change::SetIdempotency(_)
+            | Change::Produced { .. }
+            | Change::TrimSome { .. }
+            | Change::SetLast { .. }
             | Change::CreateGroup { .. }
             | Change::DestroyGroup { .. } => {}
         }

@@ -7,6 +7,7 @@
 //! groups       stream, group                       -> GroupRow
 //! consumers    stream, group, consumer             -> ConsumerRow
 //! pending      stream, group, ID's ms, ID's seq    -> PendingRow
+//! producers    stream, producer                    -> ProducerRow
 //! ```
 //!
 //! Every value is sealed by `codec`, for redb does not verify what it reads. A key that names what is not there
@@ -22,6 +23,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefin
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::delta::{ConsumerRow, GroupRow, PendingRow, StreamDelta, StreamRow};
+use super::producers::ProducerRow;
 use super::stream_state::StreamState;
 use crate::codec;
 use crate::error::{Error, Result};
@@ -48,6 +50,7 @@ const TOMBSTONES: TableDefinition<'_, (u64, u64), Bytes> = TableDefinition::new(
 const GROUPS: TableDefinition<'_, (u64, u32), Bytes> = TableDefinition::new("groups");
 const CONSUMERS: TableDefinition<'_, (u64, u32, u32), Bytes> = TableDefinition::new("consumers");
 const PENDING: TableDefinition<'_, (u64, u32, u64, u64), Bytes> = TableDefinition::new("pending");
+const PRODUCERS: TableDefinition<'_, (u64, Bytes), Bytes> = TableDefinition::new("producers");
 const META_KEY: &str = "meta";
 
 /// What redb says of the broker as a whole.
@@ -268,6 +271,9 @@ impl Tables {
                 return Err(damaged("it has a pending entry of no consumer"));
             }
         }
+        for ((number, producer), bytes) in rows.producers {
+            stream(&mut streams, number)?.producers.load(producer, unseal(&bytes)?);
+        }
         Ok((meta, streams))
     }
 }
@@ -315,6 +321,7 @@ struct Rows {
     groups: RowsOf<(u64, u32)>,
     consumers: RowsOf<(u64, u32, u32)>,
     pending: RowsOf<(u64, u32, u64, u64)>,
+    producers: RowsOf<(u64, Vec<u8>)>,
 }
 
 impl Rows {
@@ -342,6 +349,11 @@ impl Rows {
             let (key, value) = row?;
             rows.pending.push((key.value(), value.value().to_vec()));
         }
+        for row in transaction.open_table(PRODUCERS)?.iter()? {
+            let (key, value) = row?;
+            let (stream, producer) = key.value();
+            rows.producers.push(((stream, producer.to_vec()), value.value().to_vec()));
+        }
         Ok((meta, rows))
     }
 }
@@ -360,6 +372,7 @@ fn write(transaction: &WriteTransaction, commit: &Commit) -> Result<(), redb::Er
     let mut groups = transaction.open_table(GROUPS)?;
     let mut consumers = transaction.open_table(CONSUMERS)?;
     let mut pending = transaction.open_table(PENDING)?;
+    let mut producers = transaction.open_table(PRODUCERS)?;
     for delta in &commit.deltas {
         let number = delta.stream;
         streams.insert(number, &*seal(&delta.row))?;
@@ -392,6 +405,13 @@ fn write(transaction: &WriteTransaction, commit: &Commit) -> Result<(), redb::Er
                 None => drop(pending.remove((number, *group, id.ms, id.seq))?),
             }
         }
+        for (producer, row) in &delta.producers {
+            let row: &Option<ProducerRow> = row;
+            match row {
+                Some(row) => drop(producers.insert((number, &**producer), &*seal(row))?),
+                None => drop(producers.remove((number, &**producer))?),
+            }
+        }
     }
     // After the deltas: a stream may have been deleted after its own was taken.
     for &number in &commit.deleted_streams {
@@ -400,6 +420,7 @@ fn write(transaction: &WriteTransaction, commit: &Commit) -> Result<(), redb::Er
         groups.retain_in((number, 0)..=(number, u32::MAX), |_, _| false)?;
         consumers.retain_in((number, 0, 0)..=(number, u32::MAX, u32::MAX), |_, _| false)?;
         pending.retain_in((number, 0, 0, 0)..=(number, u32::MAX, u64::MAX, u64::MAX), |_, _| false)?;
+        producers.retain_in((number, &[][..])..(number + 1, &[][..]), |_, _| false)?;
     }
     transaction.open_table(META)?.insert(META_KEY, &*seal(&commit.meta))?;
     Ok(())

@@ -13,6 +13,7 @@ use crate::log::survey::{Stop, Survey, read_header};
 use crate::state::StreamState;
 use crate::state::change::Front;
 use crate::state::delta::StreamRow;
+use crate::state::producers::ProducersRow;
 use crate::state::tables::Loaded;
 use crate::storage::Storage;
 use crate::trim::Retention;
@@ -146,6 +147,7 @@ fn state(head: SegmentHeader, begin: &Position, segments: Vec<Position>) -> Stre
         next_ordinal,
         next_bytes: last.base_bytes + (last.end - last.begin),
         retention: Retention::default(),
+        producers: ProducersRow::default(),
         next_group: 1,
         segments,
     };
