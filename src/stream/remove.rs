@@ -56,18 +56,19 @@ impl StreamState {
             },
             By::All => view.next_ordinal(),
         };
+        let passes = trim.references == References::Acknowledged && !self.groups.is_empty();
+        if passes && trim.approximately.is_none() && matches!(trim.by, By::Len(_)) {
+            // Entries behind those that are passed over go in their place.
+            target = view.next_ordinal();
+        }
         if trim.only_acknowledged {
             let Some(done_to) = self.acknowledged_to() else { return Ok(None) };
             if let Some(keep) = done_to.next() {
                 target = target.min(view.ordinal_of(keep)?);
             }
         }
-        let passes = trim.references == References::Acknowledged && !self.groups.is_empty();
         if let Some(limit) = trim.approximately {
             target = view.whole_nodes(start, target, limit);
-        } else if passes && matches!(trim.by, By::Len(_)) {
-            // Entries behind those that are passed over go in their place.
-            target = view.next_ordinal();
         }
         if passes {
             return view.without_referenced(start, target, excess);
