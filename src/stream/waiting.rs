@@ -100,7 +100,7 @@ impl Waiting {
     /// before it looks again.
     pub(crate) fn wake_for_rows(&self, group: u32, rows: Rows) -> Vec<Waker> {
         let Some(waiting) = self.queues.get(&Some(group)) else { return Vec::new() };
-        let wanting = waiting.values().filter(|waiter| match (waiter.again, rows) {
+        let concerned = waiting.values().filter(|waiter| match (waiter.again, rows) {
             (None, _) => false,
             (Some(_), Rows::Released) => true,
             (Some(again), Rows::Delivered { consumer, ms }) => {
@@ -108,7 +108,7 @@ impl Waiting {
             }
         });
         let many = if rows == Rows::Released { 1 } else { usize::MAX };
-        wanting.take(many).map(|waiter| waiter.waker.clone()).collect()
+        concerned.take(many).map(|waiter| waiter.waker.clone()).collect()
     }
 
     /// How many wait.
