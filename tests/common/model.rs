@@ -640,6 +640,10 @@ impl Asking<'_> {
             }
             (self.got, self.recorded) = (true, true);
         }
+        // Nothing but what is gone is nothing: one that waits waits on.
+        if delivered.messages.is_empty() {
+            delivered.deleted.clear();
+        }
     }
 
     /// Takes what was given back and is ready, and what has been idle for so long; what was delivered longest ago comes first.
