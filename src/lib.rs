@@ -129,8 +129,8 @@ pub use options::{Durability, NAME_BYTES_MAX, RECORD_BYTES_MAX};
 pub use storage::{File, Lock, Storage, sim};
 pub use stream::{
     AutoClaim, AutoClaimed, Batch, Claim, Consumer, ConsumerInfo, Fetch, Group, GroupInfo, History, Message, Messages,
-    NewEntry, NewGroup, PendingEntry, PendingRange, PendingSummary, Range, Read, ReadNew, Scan, StartAt, Stream,
-    StreamInfo,
+    NewEntry, NewGroup, PendingEntry, PendingRange, PendingSummary, Range, Read, ReadNew, Scan, SetLastId, StartAt,
+    Stream, StreamInfo,
 };
 pub use trim::{References, Removal, Retention, Trim};
 pub use upkeep::{

@@ -73,7 +73,7 @@ impl Core {
         Sleeper::with(|sleeper| {
             loop {
                 // There may be another stream with the name by now, in which nobody waits.
-                if cell.is_deleted() {
+                if cell.is_gone() {
                     return Err(Error::no_such_stream(&cell.name));
                 }
                 if let Some(got) = attempt(&place, &mut news)? {
@@ -88,7 +88,7 @@ impl Core {
                 }
                 {
                     let mut inner = cell.lock();
-                    if inner.deleted {
+                    if cell.is_gone() {
                         continue;
                     }
                     inner.waiting.wait(queue, &mut place.ticket, sleeper.waker());

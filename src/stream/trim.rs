@@ -25,7 +25,7 @@ impl Stream {
     ///
     /// [`NoSuchStream`](crate::ErrorKind::NoSuchStream); if it cannot be written.
     pub fn trim(&self, trim: Trim) -> Result<u64> {
-        self.core().trim(&self.cell()?, trim, self.core().options.durability)
+        self.with_cell(|cell| self.core().trim(cell, trim, self.core().options.durability))
     }
 
     /// Deletes these entries wherever they are (`XDEL`); returns how many were there. What is pending of them stays
