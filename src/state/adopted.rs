@@ -79,6 +79,16 @@ impl StreamState {
         }
         self.mark_all();
     }
+
+    /// Takes over from the stream that this is a copy of what no record has: which deliveries were made before which handles.
+    pub(crate) fn stamp_as(&mut self, source: &StreamState) {
+        for (number, group) in &mut self.groups {
+            let Some(source) = source.groups.get(number) else { continue };
+            for (id, pending) in &mut group.pending {
+                pending.stamp = source.pending.get(id).map_or(0, |pending| pending.stamp);
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -164,6 +164,7 @@ impl Core {
                 state.apply_entry(id, body);
             }
             state.apply(&adopted);
+            state.stamp_as(&source.lock().state);
             if synced {
                 self.sync_to(lsn)?;
             }
