@@ -213,6 +213,10 @@ fn comparable(operation: Operation, model: &Model) -> Option<Operation> {
                 OnStream::Delete(_) | OnStream::Trim(_) | OnStream::Copy(..) if stream(&name).is_none() => return None,
                 OnStream::Trim(trim) if !simple(trim) => return None,
                 OnStream::Trim(trim) => OnStream::Trim(keep(trim)),
+                // Which came later.
+                OnStream::SetLast { id, .. } if stream(&name).is_some_and(|stream| id < stream.max_deleted_id) => {
+                    return None;
+                }
                 OnStream::Range { bounds: (Bound::Excluded(Id::MAX), _) | (_, Bound::Excluded(Id::MIN)), .. } => {
                     return None;
                 }

@@ -17,6 +17,7 @@ pub(crate) struct Adopted {
     pub(crate) last_id: Id,
     pub(crate) entries_added: u64,
     pub(crate) max_deleted_id: Id,
+    pub(crate) holes_to: Id,
     pub(crate) trimmed_to: Id,
     pub(crate) retention: Retention,
     pub(crate) producers: ProducersRow,
@@ -47,6 +48,7 @@ impl Adopted {
             last_id: state.last_id,
             entries_added: state.entries_added,
             max_deleted_id: state.max_deleted_id,
+            holes_to: state.holes_to,
             trimmed_to: state.trimmed_to,
             retention: state.retention,
             producers: state.producers.row(),
@@ -62,7 +64,7 @@ impl StreamState {
     pub(super) fn adopt(&mut self, adopted: &Adopted) {
         let Adopted { last_id, entries_added, max_deleted_id, trimmed_to, retention, .. } = *adopted;
         (self.last_id, self.entries_added, self.retention) = (last_id, entries_added, retention);
-        (self.max_deleted_id, self.trimmed_to) = (max_deleted_id, trimmed_to);
+        (self.max_deleted_id, self.trimmed_to, self.holes_to) = (max_deleted_id, trimmed_to, adopted.holes_to);
         self.producers = super::producers::Producers::from_row(adopted.producers);
         for (name, row) in &adopted.remembered {
             self.producers.load(name.clone(), row.clone());
@@ -112,6 +114,7 @@ mod tests {
             last_id: Id::new(31, 32),
             entries_added: 3,
             max_deleted_id: Id::new(4, 5),
+            holes_to: Id::new(33, 34),
             trimmed_to: Id::new(5, 6),
             retention: Retention::default().max_len(18),
             producers: ProducersRow { added: 24, duplicates: 25, swept_ms: 26, ..ProducersRow::default() },
@@ -127,7 +130,7 @@ mod tests {
         let mut bytes = Vec::new();
         codec::encode(CHANGE_VERSION, &change, &mut bytes);
         let expected = concat!(
-            "01141f200304050506011200000000646418191a01011b01011415161708010701670809000b010a01630b010c010d0e",
+            "01141f2003040521220506011200000000646418191a01011b01011415161708010701670809000b010a01630b010c010d0e",
             "0a1011",
         );
         assert_eq!(codec::hex(&bytes), expected);

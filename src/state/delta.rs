@@ -23,6 +23,7 @@ pub(crate) struct StreamRow {
     pub(crate) entries_added: u64,
     pub(crate) length: u64,
     pub(crate) max_deleted_id: Id,
+    pub(crate) holes_to: Id,
     pub(crate) trimmed_to: Id,
     pub(crate) front: Front,
     pub(crate) next_ordinal: u64,
@@ -119,6 +120,7 @@ impl StreamState {
             entries_added: self.entries_added,
             length: self.length,
             max_deleted_id: self.max_deleted_id,
+            holes_to: self.holes_to,
             trimmed_to: self.trimmed_to,
             front: self.front,
             next_ordinal: self.log.next_ordinal(),
@@ -205,6 +207,7 @@ impl StreamState {
         state.entries_added = row.entries_added;
         state.length = row.length;
         state.max_deleted_id = row.max_deleted_id;
+        state.holes_to = row.holes_to;
         state.trimmed_to = row.trimmed_to;
         state.front = row.front;
         state.retention = row.retention;
@@ -290,6 +293,7 @@ pub(crate) mod tests {
             entries_added: 4,
             length: 5,
             max_deleted_id: Id::new(6, 7),
+            holes_to: Id::new(36, 37),
             trimmed_to: Id::new(8, 9),
             front: Front { ordinal: 10, bytes: 11, id: Id::new(12, 13) },
             next_ordinal: 14,
@@ -307,7 +311,7 @@ pub(crate) mod tests {
         pinned(
             &sample(),
             concat!(
-                "0e48d42601066f7264657273fd08070605040302010102030405060708090a0b0c0d0efb2c012223010f0110110001006464",
+                "2b61f92d01066f7264657273fd080706050403020101020304050607242508090a0b0c0d0efb2c012223010f0110110001006464",
                 "1f202112011d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1415161718191a1b1cfd0068e5cf8b0100000100",
             ),
         );

@@ -24,8 +24,11 @@ pub(crate) struct StreamState {
     pub(crate) entries_added: u64,
     /// Entries that are there: neither trimmed nor deleted.
     pub(crate) length: u64,
-    /// The greatest ID ever deleted from the middle; trimming does not move it.
+    /// The greatest ID ever deleted from the middle, or said to be; trimming does not move it.
     pub(crate) max_deleted_id: Id,
+    /// The greatest ID that was deleted from the middle, whatever is said: what was delivered after it, from the front on, is
+    /// there.
+    pub(crate) holes_to: Id,
     /// The last ID trimmed.
     pub(crate) trimmed_to: Id,
     pub(crate) front: Front,
@@ -53,6 +56,7 @@ impl StreamState {
             entries_added: 0,
             length: 0,
             max_deleted_id: Id::MIN,
+            holes_to: Id::MIN,
             trimmed_to: Id::MIN,
             front: Front::default(),
             tombstones: Tombstones::default(),
@@ -104,6 +108,7 @@ impl StreamState {
                 for &(id, ordinal) in entries {
                     self.tombstones.insert(ordinal);
                     self.max_deleted_id = self.max_deleted_id.max(id);
+                    self.holes_to = self.holes_to.max(id);
                 }
                 self.length -= entries.len() as u64;
                 self.front = *front;

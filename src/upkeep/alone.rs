@@ -166,6 +166,7 @@ fn state(head: SegmentHeader, begin: &Position, segments: Vec<Position>) -> Stre
         entries_added: next_ordinal,
         length: next_ordinal - begin.first_ordinal,
         max_deleted_id: Id::MIN,
+        holes_to: Id::MIN,
         trimmed_to: Id::MIN,
         front: Front { ordinal: begin.first_ordinal, bytes: begin.base_bytes, id: begin.first_id },
         next_ordinal,

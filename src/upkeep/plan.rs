@@ -273,6 +273,7 @@ fn amend(
     for (ordinals, last) in lost {
         if ordinals.end > state.front.ordinal {
             state.max_deleted_id = state.max_deleted_id.max(*last);
+            state.holes_to = state.holes_to.max(*last);
         }
     }
     let ordinal = state.tombstones.first_live(state.front.ordinal).min(next);
