@@ -106,7 +106,7 @@ impl Core {
     ) -> Result<bool> {
         let level = self.options.durability;
         let synced = level == Durability::Always;
-        let mut gathered = Gathered::default();
+        let mut gathered = Gathered::of_at_most(RECORD_BYTES_MAX);
         let mut held = Vec::new();
         while !self.read(source, |inner, blocks| inner.gather(&mut gathered, STEP_BYTES, blocks))? {}
         loop {
@@ -188,8 +188,10 @@ impl Core {
 }
 
 /// Live entries of a stream, on their way to a record.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Gathered {
+    /// How large the record may be.
+    bytes_max: usize,
     /// The first ordinal that was not looked at.
     next: u64,
     ordinals: Vec<u64>,
@@ -198,14 +200,18 @@ struct Gathered {
 }
 
 impl Gathered {
+    fn of_at_most(bytes_max: usize) -> Gathered {
+        Gathered { bytes_max, next: 0, ordinals: Vec::new(), ids: Vec::new(), bodies: Bodies::default() }
+    }
+
     fn push(&mut self, ordinal: u64, id: Id, body: &[u8]) -> Result<()> {
         self.ordinals.push(ordinal);
         self.ids.push(id);
         self.bodies.bytes.extend_from_slice(body);
         self.bodies.end_body();
         let bytes = self.bodies.bytes.len() + self.ids.len() * BESIDE_BYTES;
-        if bytes > RECORD_BYTES_MAX {
-            return Err(Error::too_large("a copy of a stream", bytes, RECORD_BYTES_MAX));
+        if bytes > self.bytes_max {
+            return Err(Error::too_large("a copy of a stream", bytes, self.bytes_max));
         }
         Ok(())
     }
@@ -216,15 +222,11 @@ impl Gathered {
         if self.ordinals.iter().all(|&ordinal| is_live(ordinal)) {
             return;
         }
-        let Gathered { ordinals, ids, bodies, .. } = std::mem::take(self);
-        self.next = ordinals.last().map_or(0, |last| last + 1);
-        for ((ordinal, id), body) in
-            ordinals.into_iter().zip(ids).zip(bodies.iter()).filter(|((at, _), _)| is_live(*at))
-        {
-            self.ordinals.push(ordinal);
-            self.ids.push(id);
-            self.bodies.bytes.extend_from_slice(body);
-            self.bodies.end_body();
+        let all = std::mem::replace(self, Gathered::of_at_most(self.bytes_max));
+        self.next = all.next;
+        let entries = all.ordinals.into_iter().zip(all.ids).zip(all.bodies.iter());
+        for ((ordinal, id), body) in entries.filter(|((ordinal, _), _)| is_live(*ordinal)) {
+            self.push(ordinal, id, body).expect("they are fewer than there were");
         }
     }
 }
@@ -266,5 +268,38 @@ impl Inner {
                 return Ok(Lookup::Found(false));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_a_record_is_refused_before_it_is_all_in_memory() {
+        let mut gathered = Gathered::of_at_most(200);
+        gathered.push(0, Id::new(1, 0), &[7; 100]).unwrap();
+        gathered.push(1, Id::new(2, 0), &[7; 30]).unwrap();
+        let refused = gathered.push(2, Id::new(3, 0), &[7; 10]).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::TooLarge);
+        assert_eq!(refused.to_string(), "a copy of a stream of 236 bytes is over the limit of 200");
+    }
+
+    #[test]
+    fn what_went_since_it_was_gathered_is_not_copied() {
+        let mut state = StreamState::new(1, "orders".into(), 1);
+        let mut gathered = Gathered::of_at_most(1000);
+        for ordinal in 0..5 {
+            state.apply_entry(Id::new(ordinal + 1, 0), &[ordinal as u8; 3]);
+            gathered.push(ordinal, Id::new(ordinal + 1, 0), &[ordinal as u8; 3]).unwrap();
+        }
+        gathered.next = 5;
+        gathered.keep_live(&state);
+        assert_eq!(gathered.ids.len(), 5);
+        state.tombstones.insert(3);
+        state.front.ordinal = 1;
+        gathered.keep_live(&state);
+        assert_eq!((gathered.next, &gathered.ordinals[..]), (5, &[1, 2, 4][..]));
+        assert_eq!(gathered.bodies.iter().collect::<Vec<_>>(), [[1; 3], [2; 3], [4; 3]]);
     }
 }

@@ -9,6 +9,7 @@ use crate::log::files::stream_dir;
 use crate::log::header::Identity;
 use crate::log::survey::Survey;
 use crate::log::{Position, Segment};
+use crate::state::group::NOBODY;
 use crate::state::tables;
 use crate::state::{Group, StreamState};
 use crate::storage::Storage;
@@ -226,10 +227,10 @@ pub(super) fn state(state: &StreamState, checked: &Checked, report: &mut Report)
 fn of_group(group: &Group, wrong: &mut impl FnMut(String)) {
     let name = &group.name;
     let owned: usize = group.consumers.values().map(|consumer| consumer.pending.len()).sum();
-    if owned != group.pending.len() {
+    let pending = group.pending.values().filter(|pending| pending.consumer != NOBODY).count();
+    if owned != pending {
         wrong(format!(
-            "of the group `{name}`, {} entries are pending, and {owned} with consumers",
-            group.pending.len()
+            "of the group `{name}`, {pending} entries are pending with somebody, and {owned} with consumers"
         ));
     }
 }
