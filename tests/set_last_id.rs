@@ -3,6 +3,7 @@
 #![cfg(feature = "simulation")]
 
 use std::thread;
+use std::time::Duration;
 
 use streamlog::sim::{SimDisk, Survival};
 use streamlog::{Broker, Builder, Durability, ErrorKind, Id, StartAt, Stream, Trim, check_on};
@@ -227,4 +228,25 @@ fn a_last_id_beyond_the_last_entry_comes_back_without_redb() {
         put(&stream, [1001]);
         assert_eq!(there(&stream).last(), Some(&1001));
     }
+}
+
+#[test]
+fn readers_wait_on_when_the_last_id_is_set_back() {
+    let stream = in_memory();
+    put(&stream, 1..=9);
+    stream.trim(Trim::max_len(0)).unwrap();
+    let group = stream.group("g").create().unwrap();
+    thread::scope(|scope| {
+        let fetch = scope.spawn(|| group.consumer("a").fetch().block_forever().next());
+        let new = scope.spawn(|| group.consumer("b").read_new().block_forever().next());
+        while stream.waiting() < 2 {
+            thread::sleep(Duration::from_millis(1));
+        }
+        stream.set_last_id(id(3)).set().unwrap();
+        group.set_cursor(id(3)).unwrap();
+        put(&stream, [4, 5]);
+        let mut got = [fetch, new].map(|waiter| waiter.join().unwrap().unwrap().ids());
+        got.sort();
+        assert_eq!(got, [[id(4)], [id(5)]]);
+    });
 }

@@ -4,7 +4,7 @@
 //! were deleted: so whoever found it by its name acts on nothing that no longer has that name.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 
 use super::waiting::Waiting;
@@ -26,6 +26,8 @@ pub(crate) struct StreamCell {
     stream: Arc<Locked>,
     /// The stream was deleted, or has another name. The truth under the stream's lock, and a hint outside.
     gone: AtomicBool,
+    /// The stream that was made anew of this one, if that is why it is gone: who waits here waits there.
+    heir: OnceLock<Arc<StreamCell>>,
 }
 
 /// What all cells of one stream share.
@@ -78,6 +80,7 @@ impl StreamCell {
             number: state.number,
             name: Arc::clone(&state.name),
             gone: AtomicBool::new(false),
+            heir: OnceLock::new(),
             stream: Arc::new(Locked {
                 writer: Mutex::new(SegmentWriter::new(owner)),
                 inner: Mutex::new(Inner {
@@ -100,7 +103,7 @@ impl StreamCell {
     /// The same stream under another name.
     pub(super) fn under(&self, name: &Arc<str>) -> StreamCell {
         let (name, stream) = (Arc::clone(name), Arc::clone(&self.stream));
-        StreamCell { number: self.number, name, stream, gone: AtomicBool::new(false) }
+        StreamCell { number: self.number, name, stream, gone: AtomicBool::new(false), heir: OnceLock::new() }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -114,6 +117,16 @@ impl StreamCell {
     /// Whether no stream is to be found here any more.
     pub(crate) fn is_gone(&self) -> bool {
         self.gone.load(Ordering::Acquire)
+    }
+
+    /// The stream that was made anew of this one, by the time that this is gone.
+    pub(super) fn heir(&self) -> Option<&Arc<StreamCell>> {
+        self.heir.get()
+    }
+
+    /// Notes of which stream those who wait here wait from now on. Before this is gone.
+    pub(super) fn set_heir(&self, heir: &Arc<StreamCell>) {
+        drop(self.heir.set(Arc::clone(heir)));
     }
 
     /// Notes that this name is not the stream's any more; `_stream` is its lock.

@@ -172,6 +172,9 @@ impl Core {
             let tail_bytes = self.count_tail(&mut copy.lock());
             let mut woken = Vec::new();
             if let Some(target) = target {
+                if Arc::ptr_eq(&target, source) {
+                    target.set_heir(&copy);
+                }
                 woken = self.bury(&target, &mut target.lock());
                 catalog.deleted.push(target);
                 self.work.want(Work::CHECKPOINT);
