@@ -97,6 +97,7 @@
 mod broker;
 mod clock;
 mod codec;
+pub mod command;
 mod entry;
 mod error;
 #[cfg(feature = "simulation")]

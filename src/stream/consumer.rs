@@ -102,7 +102,7 @@ impl Consumer {
         super::AutoClaim::new(self, min_idle)
     }
 
-    pub(super) fn now_ms(&self) -> u64 {
+    pub(crate) fn now_ms(&self) -> u64 {
         self.group.stream().core().clock.now_ms()
     }
 
