@@ -88,7 +88,8 @@ fn is_asked(command: &Command) -> bool {
     // `+` is a place to read from since 7.4.
     let newer = reads && has("+");
     let waits = reads && (1..command.len()).any(|at| is(at, "block") && !is(at + 1, "-1") && !is(at + 1, "x"));
-    !newer && !waits
+    // To nothing Redis answers nothing.
+    !newer && !waits && !command.is_empty()
 }
 
 /// Numbers that look random and are the same for the same seed.

@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use super::answer::Answer;
 
+/// An answer that takes longer never comes.
+const ANSWER_MAX: Duration = Duration::from_secs(60);
+
 pub(crate) struct Redis {
     server: Child,
     lines: BufReader<UnixStream>,
@@ -39,7 +42,9 @@ impl Redis {
             std::thread::sleep(Duration::from_millis(10));
             UnixStream::connect(&socket).ok()
         });
-        Some(Redis { server, lines: BufReader::new(connection.expect("the server listens")), _dir: dir })
+        let connection = connection.expect("the server listens");
+        connection.set_read_timeout(Some(ANSWER_MAX)).unwrap();
+        Some(Redis { server, lines: BufReader::new(connection), _dir: dir })
     }
 
     pub(crate) fn call(&mut self, words: &[Vec<u8>]) -> Answer {
