@@ -46,7 +46,7 @@ impl Args {
     }
 
     fn ids(self, ids: &[Id]) -> Args {
-        ids.iter().fold(self, |args, id| args.value(id))
+        ids.iter().fold(self, Args::value)
     }
 
     fn word_if(self, condition: bool, word: &str) -> Args {

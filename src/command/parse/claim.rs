@@ -4,10 +4,11 @@
 use std::ops::Bound;
 
 use super::add::references;
+use super::mistaken;
 use super::take::{Options, count, first, id, idle, ids, int, int_or, invalid, is, last, name};
 use crate::command::Command;
 use crate::command::text::{Family, SYNTAX, shown};
-use crate::command::words::{Delivered, Mistaken, NackMode, XAutoClaim, XClaim, XNack, XPendingRange};
+use crate::command::words::{Delivered, NackMode, XAutoClaim, XClaim, XNack, XPendingRange};
 use crate::error::Result;
 use crate::id::Id;
 use crate::trim::References;
@@ -16,7 +17,7 @@ pub(super) fn xdel(args: &[&[u8]]) -> Result<Command> {
     let key = name(args[1])?;
     match ids(&args[2..]) {
         Ok(ids) => Ok(Command::XDel { key, ids }),
-        Err(error) => Ok(Mistaken::new(args, Family::Entries, vec![(key, None)], &error)),
+        Err(error) => Ok(mistaken(args, Family::Entries, vec![(key, None)], &error)),
     }
 }
 
@@ -24,7 +25,7 @@ pub(super) fn xack(args: &[&[u8]]) -> Result<Command> {
     let (key, group) = (name(args[1])?, name(args[2])?);
     match ids(&args[3..]) {
         Ok(ids) => Ok(Command::XAck { key, group, ids }),
-        Err(error) => Ok(Mistaken::new(args, Family::Entries, vec![(key, Some(group))], &error)),
+        Err(error) => Ok(mistaken(args, Family::Entries, vec![(key, Some(group))], &error)),
     }
 }
 
@@ -64,7 +65,7 @@ pub(super) fn xnack(args: &[&[u8]]) -> Result<Command> {
     let (key, group) = (name(args[1])?, name(args[2])?);
     nack(args, &key, &group).or_else(|error| {
         let looks = vec![(key, Some(group))];
-        Ok(Mistaken::new(args, Family::Pending, looks, &error))
+        Ok(mistaken(args, Family::Pending, looks, &error))
     })
 }
 
@@ -116,7 +117,7 @@ pub(super) fn xclaim(args: &[&[u8]]) -> Result<Command> {
     let (key, group) = (name(args[1])?, name(args[2])?);
     claim(args, &key, &group).or_else(|error| {
         let looks = vec![(key, Some(group))];
-        Ok(Mistaken::new(args, Family::Pending, looks, &error))
+        Ok(mistaken(args, Family::Pending, looks, &error))
     })
 }
 

@@ -1,9 +1,10 @@
 //! What is about groups and settings: `XGROUP`, `XINFO STREAM`, `XSETID` and `XCFGSET`.
 
+use super::mistaken;
 use super::take::{Options, id, id_or_end, int, invalid, is, name};
 use crate::command::Command;
 use crate::command::text::{Family, SYNTAX, shown};
-use crate::command::words::{Mistaken, XCfgSet, XGroupCreate, XGroupSetId, XSetId};
+use crate::command::words::{XCfgSet, XGroupCreate, XGroupSetId, XSetId};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Id;
 use crate::idempotency::Idempotency;
@@ -51,7 +52,7 @@ pub(super) fn create(args: &[&[u8]]) -> Result<Command> {
         Ok(start) => Ok(Command::XGroupCreate(XGroupCreate { key, group, start, make_stream, entries_read })),
         Err(error) => {
             let looks = if make_stream { Vec::new() } else { vec![(key, None)] };
-            Ok(Mistaken::new(args, Family::Group, looks, &error))
+            Ok(mistaken(args, Family::Group, looks, &error))
         }
     }
 }
@@ -61,7 +62,7 @@ pub(super) fn set_id(args: &[&[u8]]) -> Result<Command> {
     let (key, group) = (name(args[2])?, name(args[3])?);
     match start(args[4], |arg| id_or_end(arg, 0)) {
         Ok(to) => Ok(Command::XGroupSetId(XGroupSetId { key, group, to, entries_read })),
-        Err(error) => Ok(Mistaken::new(args, Family::Group, vec![(key, Some(group))], &error)),
+        Err(error) => Ok(mistaken(args, Family::Group, vec![(key, Some(group))], &error)),
     }
 }
 
@@ -78,7 +79,7 @@ pub(super) fn info_stream(args: &[&[u8]]) -> Result<Command> {
     };
     match number {
         Ok(count) => Ok(Command::XInfoStreamFull { key, count }),
-        Err(error) => Ok(Mistaken::new(args, Family::Info, vec![(key, None)], &error)),
+        Err(error) => Ok(mistaken(args, Family::Info, vec![(key, None)], &error)),
     }
 }
 
@@ -106,7 +107,7 @@ pub(super) fn xsetid(args: &[&[u8]]) -> Result<Command> {
 
 pub(super) fn xcfgset(args: &[&[u8]]) -> Result<Command> {
     let key = name(args[1])?;
-    settings(args, &key).or_else(|error| Ok(Mistaken::new(args, Family::Info, vec![(key, None)], &error)))
+    settings(args, &key).or_else(|error| Ok(mistaken(args, Family::Info, vec![(key, None)], &error)))
 }
 
 fn settings(args: &[&[u8]], key: &str) -> Result<Command> {

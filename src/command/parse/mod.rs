@@ -12,9 +12,9 @@ mod read;
 mod take;
 
 use self::take::{invalid, name, names};
-use super::Command;
-use super::text::{SYNTAX, shown};
-use crate::error::Result;
+use super::text::{Family, SYNTAX, shown};
+use super::{Command, Mistaken};
+use crate::error::{Error, Result};
 
 /// How many arguments a command takes, its name counted (and its subcommand's).
 #[derive(Clone, Copy)]
@@ -112,17 +112,24 @@ fn subcommand(args: &[&[u8]], container: &str, table: Table) -> Result<Command> 
     }
 }
 
-fn wrong_arity(name: &str) -> crate::Error {
+/// The command with these arguments, in which `error` is found after looking for streams and groups.
+fn mistaken(args: &[&[u8]], family: Family, looks: Vec<(String, Option<String>)>, error: &Error) -> Command {
+    let args = args.iter().map(|arg| arg.to_vec()).collect();
+    Command::Mistaken(Mistaken { args, family, looks, kind: error.kind(), message: error.to_string() })
+}
+
+fn wrong_arity(name: &str) -> Error {
     invalid(format!("wrong number of arguments for '{name}' command"))
 }
 
-fn unknown(args: &[&[u8]]) -> crate::Error {
+fn unknown(args: &[&[u8]]) -> Error {
     let mut text = String::new();
     for arg in &args[1..] {
-        match REPEATED_MAX.checked_sub(text.len()) {
-            None | Some(0) => break,
-            Some(left) => text += &format!("'{}' ", shown(arg, left)),
+        if text.len() >= REPEATED_MAX {
+            break;
         }
+        let arg = shown(arg, REPEATED_MAX - text.len());
+        text.extend(["'", &arg, "' "]);
     }
     let word = shown(args[0], REPEATED_MAX);
     invalid(format!("unknown command '{word}', with args beginning with: {text}"))

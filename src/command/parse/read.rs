@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use super::mistaken;
 use super::take::{Options, count, first, id, idle, int_or, invalid, is, last, name};
 use crate::command::text::{Family, SYNTAX};
-use crate::command::words::{Mistaken, ReadFrom, ReadGroupFrom, Wait, XRange, XRead, XReadGroup};
+use crate::command::words::{ReadFrom, ReadGroupFrom, Wait, XRange, XRead, XReadGroup};
 use crate::command::Command;
 use crate::error::{Error, Result};
 use crate::id::Id;
@@ -134,18 +135,9 @@ pub(super) fn xreadgroup(args: &[&[u8]]) -> Result<Command> {
         looks.push((key.clone(), Some(group.clone())));
         match from(arg) {
             Ok(from) => streams.push((key, from)),
-            Err(error) => return Ok(Mistaken::new(args, Family::ReadGroup, looks, &error)),
+            Err(error) => return Ok(mistaken(args, Family::ReadGroup, looks, &error)),
         }
     }
     let Said { count, wait, claim, no_ack, .. } = said;
     Ok(Command::XReadGroup(XReadGroup { group, consumer, count, wait, claim, no_ack, streams }))
 }
-
-impl Mistaken {
-    /// The command with these arguments, in which `error` is found after looking for streams and groups.
-    pub(super) fn new(args: &[&[u8]], family: Family, looks: Vec<(String, Option<String>)>, error: &Error) -> Command {
-        let args = args.iter().map(|arg| arg.to_vec()).collect();
-        Command::Mistaken(Mistaken { args, family, looks, kind: error.kind(), message: error.to_string() })
-    }
-}
-
