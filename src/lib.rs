@@ -131,9 +131,9 @@ pub use options::{Durability, NAME_BYTES_MAX, RECORD_BYTES_MAX};
 #[cfg(feature = "simulation")]
 pub use storage::{File, Lock, Storage, sim};
 pub use stream::{
-    AutoClaim, AutoClaimed, AutoClaimedIds, Batch, Claim, Consumer, ConsumerInfo, Fetch, Group, GroupInfo, History,
-    Message, Messages, Nack, NewEntry, NewGroup, PendingEntry, PendingRange, PendingSummary, ProducersInfo, Range,
-    Read, ReadNew, Scan, StartAt, Stream, StreamInfo,
+    AutoClaim, AutoClaimed, AutoClaimedIds, Batch, Claim, Consumer, ConsumerInfo, Fetch, Group, GroupInfo, GroupStart,
+    History, Message, Messages, Nack, NewEntry, NewGroup, PendingEntry, PendingRange, PendingSummary, ProducersInfo,
+    Range, Read, ReadGroup, ReadNew, ReadStreams, Scan, StartAt, Stream, StreamInfo,
 };
 pub use trim::{References, Removal, Retention, Trim};
 pub use upkeep::{

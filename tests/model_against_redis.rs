@@ -136,6 +136,7 @@ fn comparable(operation: Operation, model: &Model) -> Option<Operation> {
                 | OnStream::Remove(..)
                 | OnStream::Range { count: Some(0), .. }
                 | OnStream::Read { count: Some(0), .. } => return None,
+                OnStream::Read { after, count } => OnStream::Read { after: known(after), count },
                 OnStream::Add { id, fields, trim } => {
                     OnStream::Add { id: given(id), fields, trim: trim.filter(|trim| simple(*trim)).map(keep) }
                 }
@@ -152,11 +153,12 @@ fn comparable(operation: Operation, model: &Model) -> Option<Operation> {
         Operation::In(names, within) => {
             let group = stream(&names[0]).and_then(|stream| stream.groups.get(&names[1]));
             let within = match within {
-                InGroup::Create { .. } => within,
-                InGroup::Ensure { start } if group.is_none() => InGroup::Ensure { start },
+                InGroup::Create { start, entries_read } => InGroup::Create { start: known(start), entries_read },
+                InGroup::Ensure { start } if group.is_none() => InGroup::Ensure { start: known(start) },
                 InGroup::Ensure { .. } | InGroup::PendingRange { count: Some(0), .. } => return None,
                 _ if group.is_none() => return None,
                 InGroup::AckAndDelete(..) | InGroup::Nack { .. } => return None,
+                InGroup::SetCursor(to, read) => InGroup::SetCursor(known(to), read),
                 InGroup::PendingRange {
                     bounds: (Bound::Excluded(Id::MAX), _) | (_, Bound::Excluded(Id::MIN)), ..
                 } => {
@@ -177,6 +179,8 @@ fn comparable(operation: Operation, model: &Model) -> Option<Operation> {
                 | ByConsumer::History { count: Some(0), .. }
                 // Which Redis takes for `>`.
                 | ByConsumer::History { after: Id::MAX, .. } => return None,
+                // Which the Redis here does not know.
+                ByConsumer::ReadNew { count, no_ack, .. } => ByConsumer::ReadNew { count, no_ack, claim_idle_ms: None },
                 ByConsumer::Claim { ids, min_idle_ms, mut how } => {
                     (how.idle_ms, how.at_ms) = (None, None);
                     ByConsumer::Claim { ids, min_idle_ms: never(min_idle_ms), how }
@@ -207,11 +211,17 @@ fn bound(bound: Bound<Id>, unbounded: &str) -> String {
     }
 }
 
+/// One that the Redis here knows.
+fn known(start: StartAt) -> StartAt {
+    if start == StartAt::Last { StartAt::Start } else { start }
+}
+
 fn start(start: StartAt) -> String {
     match start {
         StartAt::Start => "0-0".to_owned(),
         StartAt::End => "$".to_owned(),
         StartAt::After(id) => id.to_string(),
+        StartAt::Last => unreachable!("left out"),
     }
 }
 
@@ -284,7 +294,7 @@ fn command(operation: &Operation) -> Words {
         }
         Operation::By([stream, group, consumer], by) => match by {
             ByConsumer::Fetch { .. } => unreachable!("left out"),
-            ByConsumer::ReadNew { count, no_ack } => Words::new("XREADGROUP GROUP")
+            ByConsumer::ReadNew { count, no_ack, .. } => Words::new("XREADGROUP GROUP")
                 .and(format!("{group} {consumer} COUNT {count}"))
                 .and_if(no_ack.then_some("NOACK"))
                 .and(format!("STREAMS {stream} >")),
@@ -322,7 +332,7 @@ fn outcome(reply: Answer, operation: &Operation) -> Outcome {
     let delivered = |entries: Vec<(Id, Fields)>| {
         let (messages, deleted): (Vec<_>, Vec<_>) = entries.into_iter().partition(|(_, fields)| !fields.is_empty());
         Delivered {
-            messages: messages.into_iter().map(|(id, fields)| (id, 0, fields)).collect(),
+            messages: messages.into_iter().map(|(id, fields)| (id, 0, (0, 0), fields)).collect(),
             deleted: deleted.into_iter().map(|(id, _)| id).collect(),
         }
     };
@@ -369,7 +379,7 @@ fn pending(reply: Answer) -> Vec<(Id, String, u64, u32)> {
 /// The outcome without what Redis does not tell: deliveries of messages, and what a claim found deleted.
 fn told(outcome: Outcome, operation: &Operation) -> Outcome {
     let silent = |mut delivered: Delivered| {
-        delivered.messages.iter_mut().for_each(|(_, deliveries, _)| *deliveries = 0);
+        delivered.messages.iter_mut().for_each(|(_, deliveries, before, _)| (*deliveries, *before) = (0, (0, 0)));
         delivered
     };
     match (outcome, operation) {
