@@ -5,13 +5,13 @@ use std::ops::Bound;
 use std::time::Duration;
 
 use super::words::{
-    Delivered, NackMode, ReadFrom, ReadGroupFrom, Wait, XAdd, XClaim, XGroupCreate, XNack, XPendingRange, XRange,
+    Delivered, NackMode, Wait, XAdd, XClaim, XGroupCreate, XNack, XPendingRange, XRange,
     XRead, XReadGroup,
 };
 use super::Command;
 use crate::clock::millis;
 use crate::id::{Id, IdSpec};
-use crate::stream::StartAt;
+use crate::stream::{GroupStart, StartAt};
 use crate::trim::{By, References, Trim};
 
 /// Arguments, one after the other.
@@ -97,6 +97,7 @@ impl Args {
         match start {
             StartAt::Start => self.value(Id::MIN),
             StartAt::End => self.words("$"),
+            StartAt::Last => self.words("+"),
             StartAt::After(id) => self.value(id),
         }
     }
@@ -218,11 +219,7 @@ fn xnack(start: Args, nack: &XNack) -> Args {
 fn xread(start: Args, read: &XRead) -> Args {
     let args = start.words("XREAD").option("COUNT", read.count).wait(read.wait).words("STREAMS");
     let args = read.streams.iter().fold(args, |args, (key, _)| args.name(key));
-    read.streams.iter().fold(args, |args, (_, from)| match from {
-        ReadFrom::After(id) => args.value(id),
-        ReadFrom::End => args.words("$"),
-        ReadFrom::Last => args.words("+"),
-    })
+    read.streams.iter().fold(args, |args, (_, from)| args.start(*from))
 }
 
 fn xreadgroup(start: Args, read: &XReadGroup) -> Args {
@@ -231,8 +228,8 @@ fn xreadgroup(start: Args, read: &XReadGroup) -> Args {
     let args = args.word_if(read.no_ack, "NOACK").words("STREAMS");
     let args = read.streams.iter().fold(args, |args, (key, _)| args.name(key));
     read.streams.iter().fold(args, |args, (_, from)| match from {
-        ReadGroupFrom::New => args.words(">"),
-        ReadGroupFrom::After(id) => args.value(id),
+        GroupStart::New => args.words(">"),
+        GroupStart::PendingAfter(id) => args.value(id),
     })
 }
 

@@ -30,7 +30,7 @@ mod words;
 pub use self::reply::Reply;
 pub use self::text::parse_error_text;
 pub use self::words::{
-    Delivered, Mistaken, NackMode, ReadFrom, ReadGroupFrom, Wait, XAdd, XAutoClaim, XCfgSet, XClaim, XGroupCreate, XGroupSetId, XNack,
+    Delivered, Mistaken, NackMode, Wait, XAdd, XAutoClaim, XCfgSet, XClaim, XGroupCreate, XGroupSetId, XNack,
     XPendingRange, XRange, XRead, XReadGroup, XSetId,
 };
 use crate::error::Result;

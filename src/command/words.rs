@@ -7,7 +7,7 @@ use super::text::Family;
 use crate::error::{Error, ErrorKind};
 use crate::id::{Id, IdSpec};
 use crate::idempotency::Idempotent;
-use crate::stream::StartAt;
+use crate::stream::{GroupStart, StartAt};
 use crate::trim::Trim;
 
 /// `XADD`.
@@ -80,17 +80,6 @@ pub enum Wait {
     Forever,
 }
 
-/// Where [`XRead`] begins in a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReadFrom {
-    /// With the first entry after this ID.
-    After(Id),
-    /// With the next to be added (`$`).
-    End,
-    /// With the last that is there (`+`).
-    Last,
-}
-
 /// `XREAD`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct XRead {
@@ -99,16 +88,7 @@ pub struct XRead {
     /// How long to wait if there are none (`BLOCK`).
     pub wait: Wait,
     /// The streams, and where to begin in each.
-    pub streams: Vec<(String, ReadFrom)>,
-}
-
-/// What [`XReadGroup`] reads of a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReadGroupFrom {
-    /// New entries (`>`).
-    New,
-    /// What is pending with the consumer, after this ID.
-    After(Id),
+    pub streams: Vec<(String, StartAt)>,
 }
 
 /// `XREADGROUP`.
@@ -127,7 +107,7 @@ pub struct XReadGroup {
     /// Nothing becomes pending (`NOACK`).
     pub no_ack: bool,
     /// The streams, and what to read of each.
-    pub streams: Vec<(String, ReadGroupFrom)>,
+    pub streams: Vec<(String, GroupStart)>,
 }
 
 /// `XPENDING` with a range.

@@ -63,7 +63,7 @@ impl Broker {
         if let Some(delivered) = claim.delivered {
             run = match delivered {
                 Delivered::AtMs(ms) => run.delivered_at_ms(ms),
-                Delivered::Ago(idle) if millis(idle) > consumer.now_ms() => run.idle(Duration::ZERO),
+                Delivered::Ago(idle) if millis(idle) > self.now_ms() => run.idle(Duration::ZERO),
                 Delivered::Ago(idle) => run.idle(idle),
             };
         }

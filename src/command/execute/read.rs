@@ -1,14 +1,12 @@
 //! Commands that read entries: by ID, after an ID, and for a consumer.
 
-use std::collections::BTreeMap;
-
 use super::at_most;
 use crate::broker::Broker;
-use crate::command::{ReadFrom, ReadGroupFrom, Reply, XRange, XRead, XReadGroup};
+use crate::clock::millis;
+use crate::command::{Reply, Wait, XRange, XRead, XReadGroup};
 use crate::entry::Entry;
 use crate::error::Result;
-use crate::id::Id;
-use crate::stream::{Consumer, Messages, StartAt};
+use crate::stream::{GroupStart, Message};
 
 impl Broker {
     pub(super) fn xrange(&self, range: &XRange, backwards: bool) -> Result<Reply> {
@@ -23,53 +21,55 @@ impl Broker {
     }
 
     pub(super) fn xread(&self, read: &XRead) -> Result<Reply> {
-        let mut found = Vec::new();
-        for (key, from) in &read.streams {
-            let stream = self.stream(key)?;
-            let entries = match from {
-                ReadFrom::After(id) => stream.read(*id).count(at_most(read.count)).next()?,
-                ReadFrom::End => stream.read(StartAt::End).count(at_most(read.count)).next()?,
-                ReadFrom::Last => stream.range(..).rev().count(1).read()?,
-            };
-            if !entries.is_empty() {
-                found.push((Reply::bulk(key), self::entries(&entries)));
-            }
-        }
-        Ok(pairs(found))
+        let ask = self.read(read.streams.iter().map(|(key, from)| (key, *from)))?.count(at_most(read.count));
+        let found = match read.wait {
+            Wait::No => ask,
+            Wait::AtMost(time) => ask.block(time),
+            Wait::Forever => ask.block_forever(),
+        };
+        let pairs = found.next()?.into_iter().map(|(key, found)| (Reply::bulk(key), entries(&found)));
+        Ok(pairs_or_null(pairs.collect()))
     }
 
     pub(super) fn xreadgroup(&self, read: &XReadGroup) -> Result<Reply> {
-        let consumers = read.streams.iter().map(|(key, _)| self.consumer(key, &read.group, &read.consumer));
-        let consumers = consumers.collect::<Result<Vec<_>>>()?;
-        let mut found = Vec::new();
-        for ((key, from), consumer) in read.streams.iter().zip(consumers) {
-            let entries = match from {
-                ReadGroupFrom::After(id) => Some(history(&consumer, *id, read)?),
-                ReadGroupFrom::New => new(&consumer, read)?,
-            };
-            found.extend(entries.map(|entries| (Reply::bulk(key), entries)));
+        let streams = read.streams.iter().map(|(key, from)| (key, *from));
+        let mut ask = self.read_group(&read.group, &read.consumer, streams)?.count(at_most(read.count));
+        ask = match read.wait {
+            Wait::No => ask,
+            Wait::AtMost(time) => ask.block(time),
+            Wait::Forever => ask.block_forever(),
+        };
+        if let Some(min_idle) = read.claim {
+            ask = ask.claim_idle(min_idle);
         }
-        Ok(pairs(found))
+        let found = if read.no_ack { ask.no_ack() } else { ask }.next()?;
+        // A history ends it: what is read after one is not claimed.
+        let history = read.streams.iter().position(|(_, from)| *from != GroupStart::New);
+        let claimed = |key: &str| {
+            let streams = &read.streams[..history.unwrap_or(read.streams.len())];
+            read.claim.is_some() && streams.iter().any(|(stream, _)| stream == key)
+        };
+        let pairs = found.into_iter().map(|(key, messages)| {
+            let entries = messages.with_deleted().map(|(id, message)| match message {
+                None => Reply::Array(vec![Reply::id(id), Reply::NullArray]),
+                Some(message) if claimed(&key) => claimed_entry(message),
+                Some(message) => entry(message.entry()),
+            });
+            let entries = Reply::Array(entries.collect());
+            (Reply::bulk(&key), entries)
+        });
+        Ok(pairs_or_null(pairs.collect()))
     }
 }
 
-/// What is pending with the consumer, in order; of what was deleted only the ID.
-fn history(consumer: &Consumer, after: Id, read: &XReadGroup) -> Result<Reply> {
-    let messages = consumer.history(after).count(at_most(read.count)).read()?;
-    let gone = messages.deleted().iter().map(|&id| (id, Reply::Array(vec![Reply::id(id), Reply::NullArray])));
-    let there = messages.iter().map(|message| (message.id(), entry(message.entry())));
-    let entries: BTreeMap<Id, Reply> = gone.chain(there).collect();
-    Ok(Reply::Array(entries.into_values().collect()))
+/// An entry with how long it was idle, and how often it had been delivered before.
+fn claimed_entry(message: &Message) -> Reply {
+    let (idle, deliveries) = (Reply::count(millis(message.idle_before())), message.deliveries_before());
+    let (id, fields) = (Reply::id(message.id()), Reply::fields(message.entry().fields()));
+    Reply::Array(vec![id, fields, idle, Reply::Int(deliveries.into())])
 }
 
-fn new(consumer: &Consumer, read: &XReadGroup) -> Result<Option<Reply>> {
-    let ask = consumer.read_new().count(at_most(read.count));
-    let messages: Messages = if read.no_ack { ask.no_ack() } else { ask }.next()?;
-    let entries: Vec<Reply> = messages.iter().map(|message| entry(message.entry())).collect();
-    Ok((!entries.is_empty()).then_some(Reply::Array(entries)))
-}
-
-fn pairs(pairs: Vec<(Reply, Reply)>) -> Reply {
+fn pairs_or_null(pairs: Vec<(Reply, Reply)>) -> Reply {
     if pairs.is_empty() { Reply::NullArray } else { Reply::Pairs(pairs) }
 }
 

@@ -1,26 +1,17 @@
 //! What is about groups and settings: `XGROUP`, `XINFO STREAM`, `XSETID` and `XCFGSET`.
 
 use super::mistaken;
-use super::take::{Options, id, id_or_end, int, invalid, is, name};
+use super::take::{Options, id, id_or_end, int, invalid, is, name, start};
 use crate::command::Command;
 use crate::command::text::{Family, SYNTAX, shown};
 use crate::command::words::{XCfgSet, XGroupCreate, XGroupSetId, XSetId};
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::Id;
 use crate::idempotency::Idempotency;
-use crate::stream::StartAt;
 
 /// What Redis says of options after a subcommand that it does not know.
 fn wrong_subcommand(args: &[&[u8]], container: &str) -> Error {
     let word = shown(args[1], super::REPEATED_MAX);
     invalid(format!("unknown subcommand or wrong number of arguments for '{word}'. Try {container} HELP."))
-}
-
-fn start(arg: &[u8], parse: impl Fn(&[u8]) -> Result<Id>) -> Result<StartAt> {
-    if arg == b"$" {
-        return Ok(StartAt::End);
-    }
-    parse(arg).map(|id| if id == Id::MIN { StartAt::Start } else { StartAt::After(id) })
 }
 
 /// `[MKSTREAM] [ENTRIESREAD n]`, the former not with `SETID`.

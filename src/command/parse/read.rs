@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use super::mistaken;
-use super::take::{Options, count, first, id, idle, int_or, invalid, is, last, name};
+use super::take::{Options, count, first, id, idle, int_or, invalid, is, last, name, start};
 use crate::command::text::{Family, SYNTAX};
-use crate::command::words::{ReadFrom, ReadGroupFrom, Wait, XRange, XRead, XReadGroup};
+use crate::command::words::{Wait, XRange, XRead, XReadGroup};
 use crate::command::Command;
 use crate::error::{Error, Result};
 use crate::id::Id;
+use crate::stream::{GroupStart, StartAt};
 
 pub(super) fn range(args: &[&[u8]], backwards: bool) -> Result<Command> {
     let (first_arg, last_arg) = if backwards { (args[3], args[2]) } else { (args[2], args[3]) };
@@ -105,10 +106,9 @@ fn wait(arg: &[u8]) -> Result<Wait> {
 pub(super) fn xread(args: &[&[u8]]) -> Result<Command> {
     let said = options(args, false)?;
     let from = |arg: &[u8]| match arg {
-        b"$" => Ok(ReadFrom::End),
-        b"+" => Ok(ReadFrom::Last),
+        b"+" => Ok(StartAt::Last),
         b">" => Err(invalid(GREATER)),
-        _ => id(arg).map(ReadFrom::After),
+        _ => start(arg, id),
     };
     let streams = said.keys.iter().zip(said.from).map(|(key, arg)| Ok((name(key)?, from(arg)?)));
     Ok(Command::XRead(XRead { count: said.count, wait: said.wait, streams: streams.collect::<Result<_>>()? }))
@@ -119,13 +119,13 @@ pub(super) fn xreadgroup(args: &[&[u8]]) -> Result<Command> {
     let (group, consumer) = said.group.ok_or_else(|| invalid("Missing GROUP option for XREADGROUP"))?;
     let (group, consumer) = (name(group)?, name(consumer)?);
     let from = |arg: &[u8]| match arg {
-        b">" => Ok(ReadGroupFrom::New),
+        b">" => Ok(GroupStart::New),
         b"$" => Err(invalid(DOLLAR)),
         b"+" => Err(invalid(PLUS)),
         _ => id(arg).map(|id| match id {
             // What `>` stands for.
-            Id::MAX => ReadGroupFrom::New,
-            id => ReadGroupFrom::After(id),
+            Id::MAX => GroupStart::New,
+            id => GroupStart::PendingAfter(id),
         }),
     };
     let mut streams = Vec::new();

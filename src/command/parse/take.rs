@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::command::text::{INVALID_ID, NOT_AN_INTEGER};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{Id, IdSpec};
+use crate::stream::StartAt;
 
 pub(super) fn invalid(text: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidArgument, text)
@@ -129,6 +130,14 @@ pub(super) fn id_or_end(arg: &[u8], missing_seq: u64) -> Result<Id> {
 
 pub(super) fn ids(args: &[&[u8]]) -> Result<Vec<Id>> {
     args.iter().map(|arg| id(arg)).collect()
+}
+
+/// Where to begin: `$`, or what `parse` makes an ID of.
+pub(super) fn start(arg: &[u8], parse: impl Fn(&[u8]) -> Result<Id>) -> Result<StartAt> {
+    if arg == b"$" {
+        return Ok(StartAt::End);
+    }
+    parse(arg).map(|id| if id == Id::MIN { StartAt::Start } else { StartAt::After(id) })
 }
 
 /// The ID of an entry to be added.
