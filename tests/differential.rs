@@ -1,7 +1,7 @@
 //! Random sequences of commands, right, nearly right and wrong, on our broker and on a real Redis: the same replies and the same
 //! errors. Skipped, visibly, where there is no `redis-server`.
 //!
-//! Debian's Redis is 7.0: what later versions added is not asked for, and what they changed is in [`KNOWN`] and in `seen`.
+//! Debian's Redis is 7.0: what later versions added is not asked for, and what they changed is in [`KNOWN`], [`ENDS`] and `seen`.
 //! `STREAMLOG_SEED` repeats a run, `STREAMLOG_SEQUENCES` says how long it is.
 #![cfg(unix)]
 
@@ -46,6 +46,12 @@ const KNOWN: &[(&str, &str)] = &[
     ("iids-tracked", "since 8.6"),
     ("iids-added", "since 8.6"),
     ("iids-duplicates", "since 8.6"),
+];
+
+/// What only we say, after which two histories differ, and why.
+const ENDS: &[(&str, &str)] = &[
+    ("ERR The ID specified in XSETID is smaller than current max_deleted_entry_id", "7.0 takes such an ID"),
+    ("ERR the name of a ", "Redis takes any bytes for a name, none included"),
 ];
 
 /// An answer without what is known to differ: fields of [`KNOWN`], times, IDs made by the clock, the wording of one error.
@@ -118,7 +124,8 @@ impl Random {
     /// An ID: mostly plain, sometimes of another form, sometimes none.
     fn id(&mut self) -> String {
         match self.below(24) {
-            0 => self.of(&["5", "0", "0-0", "9", "2-", "07-01", " 7-1", "+3-1"]).to_owned(),
+            // An underscore is to be a blank.
+            0 => self.of(&["5", "0", "0-0", "9", "2-", "07-01", "_7-1", "+3-1"]).to_owned(),
             1 => self.of(&["bad", "-", "+", "$", "3-x", "-1-1", "18446744073709551615-18446744073709551615"]).to_owned(),
             _ => format!("{}-{}", 1 + self.below(7), self.below(3)),
         }
@@ -266,7 +273,7 @@ impl Random {
 
     /// A command, with something wrong in some.
     fn command(&mut self) -> Command {
-        let mut words: Vec<Vec<u8>> = self.words().split(' ').map(|word| word.as_bytes().to_vec()).collect();
+        let mut words = command(&self.words());
         if self.one_in(8) {
             let at = self.below(words.len());
             let junk = self.of(&["BOGUS", "COUNT", "LIMIT", "FORCE", "s", "0", "-1", "~", "=", "1-1", "IDLE", "STREAMS", "*"]);
@@ -298,7 +305,7 @@ impl Random {
 }
 
 fn command(words: &str) -> Command {
-    words.split(' ').map(|word| word.as_bytes().to_vec()).collect()
+    words.split(' ').map(|word| word.replace('_', " ").into_bytes()).collect()
 }
 
 /// The consumers that a command makes even if it gets nothing, as Redis does since 7.2: made by commands of their own.
@@ -320,6 +327,9 @@ fn difference(redis: &mut Redis, commands: &[Command]) -> Option<(Command, Answe
     let broker = Broker::in_memory().unwrap();
     for (asked, want) in all.into_iter().zip(wanted).skip(1) {
         let (want, got) = (seen(want), seen(ask(&broker, &asked)));
+        if matches!(&got, Answer::Error(text) if ENDS.iter().any(|(end, _)| text.starts_with(end))) {
+            break;
+        }
         if want != got {
             return Some((asked, want, got));
         }

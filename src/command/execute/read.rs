@@ -44,18 +44,18 @@ impl Broker {
         }
         let found = if read.no_ack { ask.no_ack() } else { ask }.next()?;
         // A history ends it: what is read after one is not claimed.
-        let history = read.streams.iter().position(|(_, from)| *from != GroupStart::New);
-        let claimed = |key: &str| {
-            let streams = &read.streams[..history.unwrap_or(read.streams.len())];
-            read.claim.is_some() && streams.iter().any(|(stream, _)| stream == key)
-        };
+        let histories = read.streams.iter().position(|(_, from)| *from != GroupStart::New);
+        let claims = &read.streams[..histories.unwrap_or(read.streams.len())];
+        let claims = |key: &str| read.claim.is_some() && claims.iter().any(|(stream, _)| stream == key);
         let pairs = found.into_iter().map(|(key, messages)| {
-            let entries = messages.with_deleted().map(|(id, message)| match message {
-                None => Reply::Array(vec![Reply::id(id), Reply::NullArray]),
-                Some(message) if claimed(&key) => claimed_entry(message),
-                Some(message) => entry(message.entry()),
-            });
-            let entries = Reply::Array(entries.collect());
+            let entries = if claims(&key) {
+                // Those found to be deleted are pending no more, and not spoken of.
+                Reply::Array(messages.iter().map(claimed_entry).collect())
+            } else {
+                let gone = |id| Reply::Array(vec![Reply::id(id), Reply::NullArray]);
+                let all = messages.with_deleted();
+                Reply::Array(all.map(|(id, message)| message.map_or_else(|| gone(id), |there| entry(there.entry()))).collect())
+            };
             (Reply::bulk(&key), entries)
         });
         Ok(pairs_or_null(pairs.collect()))

@@ -3,7 +3,7 @@
 use super::or;
 use crate::broker::Broker;
 use crate::command::{Reply, XAdd, XCfgSet, XSetId};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::id::Id;
 use crate::trim::{References, Removal};
 
@@ -45,8 +45,15 @@ impl Broker {
     }
 
     pub(super) fn xsetid(&self, set: &XSetId) -> Result<Reply> {
-        let _ = set;
-        Err(not_yet("XSETID"))
+        let stream = self.stream(&set.key)?;
+        let mut run = stream.set_last_id(set.last_id);
+        if let Some(entries) = set.entries_added {
+            run = run.entries_added(entries);
+        }
+        if let Some(id) = set.max_deleted_id {
+            run = run.max_deleted_id(id);
+        }
+        run.set().map(|()| Reply::OK)
     }
 
     pub(super) fn del(&self, keys: &[String]) -> Result<Reply> {
@@ -66,23 +73,19 @@ impl Broker {
     }
 
     pub(super) fn rename(&self, key: &str, to: &str) -> Result<Reply> {
-        let _ = (key, to);
-        Err(not_yet("RENAME"))
+        self.stream(key)?.rename_to(to).map(|()| Reply::OK)
     }
 
     pub(super) fn rename_nx(&self, key: &str, to: &str) -> Result<Reply> {
-        let _ = (key, to);
-        Err(not_yet("RENAMENX"))
+        self.stream(key)?.rename_to_new(to).map(Reply::flag)
     }
 
     pub(super) fn copy(&self, source: &str, destination: &str, replace: bool) -> Result<Reply> {
-        let _ = (source, destination, replace);
-        Err(not_yet("COPY"))
+        self.on(source, Reply::flag(false), |stream| {
+            let copied = if replace { stream.copy_to(destination).map(|()| true) } else { stream.copy_to_new(destination) };
+            copied.map(Reply::flag)
+        })
     }
-}
-
-fn not_yet(name: &str) -> Error {
-    Error::new(ErrorKind::InvalidArgument, format!("NOT YET {name}"))
 }
 
 /// What becomes of IDs where there is no stream, or no group.
