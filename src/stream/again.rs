@@ -80,6 +80,10 @@ impl Inner {
         out: &mut Collector,
     ) -> Lookup<Result<Due>> {
         let mut due = Due::default();
+        // What is pending of an empty stream is gone, and stays as it is: so Redis has it.
+        if self.state.length == 0 {
+            return Lookup::Found(Ok(due));
+        }
         let state = &self.state.groups[&asking.group];
         let is_due = |row: &crate::state::group::Due| state.pending[&row.id].is_due(asking.now_ms, again.min_idle_ms());
         let owned = again.min_idle_ms.into_iter().flat_map(|_| state.owned_by_time());

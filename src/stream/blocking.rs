@@ -123,7 +123,8 @@ impl<'a> Place<'a> {
             return Joined::News;
         }
         let now_ms = core.clock.now_ms();
-        let group = queue.and_then(|group| inner.state.groups.get(&group));
+        // Of an empty stream nothing falls due.
+        let group = queue.and_then(|group| inner.state.groups.get(&group)).filter(|_| inner.state.length > 0);
         let looks_ms = self.again.zip(group).and_then(|(again, group)| {
             let before = inner.waiting.wanted_before(*queue, self.ticket);
             again.looks_ms(group, &before, now_ms)

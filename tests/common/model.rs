@@ -655,7 +655,8 @@ impl Asking<'_> {
             }
             None => false,
         };
-        let due = self.group.pending.iter().filter(|(_, row)| is_due(row));
+        // Redis does not look at what is pending where there are no entries at all.
+        let due = self.group.pending.iter().filter(|(_, row)| !self.stream.entries.is_empty() && is_due(row));
         let mut due: Vec<_> = due.map(|(&id, row)| (!row.is_released(), row.delivered_ms, id)).collect();
         due.sort_unstable();
         for (_, _, id) in due {
