@@ -47,6 +47,7 @@
 //! | know whether a directory is whole, and make the best of one that is not | [`check`], [`repair`] | |
 //! | look | [`Stream::info`], [`Stream::groups`], [`Group::consumers`] | `XINFO` |
 //! | copy a directory that is in use | [`Broker::backup_to`] | `BGSAVE` |
+//! | run a command of Redis, word by word | [`command`], [`Broker::execute`] | all of them |
 //! | test without a disk | [`Broker::in_memory`] | |
 //!
 //! # Guarantees
@@ -84,6 +85,8 @@
 //! stream       the semantics: what `Stream`, `Group` and `Consumer` do; waiting
 //!         ↓
 //! broker       many streams in a directory: opening, checkpoints, background work, closing
+//!         ↓
+//! command      Redis's commands as values: read, written, run on the handles, refused in Redis's words
 //!         ↓
 //! upkeep       a directory that is not open: checking and repairing it
 //!         ↓

@@ -126,7 +126,9 @@ impl Random {
         match self.below(24) {
             // An underscore is to be a blank.
             0 => self.of(&["5", "0", "0-0", "9", "2-", "07-01", "_7-1", "+3-1"]).to_owned(),
-            1 => self.of(&["bad", "-", "+", "$", "3-x", "-1-1", "18446744073709551615-18446744073709551615"]).to_owned(),
+            1 => {
+                self.of(&["bad", "-", "+", "$", "3-x", "-1-1", "18446744073709551615-18446744073709551615"]).to_owned()
+            }
             _ => format!("{}-{}", 1 + self.below(7), self.below(3)),
         }
     }
@@ -170,7 +172,11 @@ impl Random {
 
     fn trim(&mut self) -> String {
         let about = self.of(&["", "", "= ", "~ "]);
-        let limit = if self.one_in(2) { format!("MAXLEN {about}{}", self.number()) } else { format!("MINID {about}{}", self.id()) };
+        let limit = if self.one_in(2) {
+            format!("MAXLEN {about}{}", self.number())
+        } else {
+            format!("MINID {about}{}", self.id())
+        };
         limit + &self.maybe(6, |random| format!("LIMIT {}", random.number()))
     }
 
@@ -229,15 +235,20 @@ impl Random {
                 let consumer = self.maybe(3, |random| random.consumer().to_owned());
                 match self.below(3) {
                     0 => format!("XPENDING {names}"),
-                    _ => format!("XPENDING {names}{idle} {} {} {}{consumer}", self.bound(), self.bound(), self.number()),
+                    _ => {
+                        format!("XPENDING {names}{idle} {} {} {}{consumer}", self.bound(), self.bound(), self.number())
+                    }
                 }
             }
             44..=47 => {
                 let mut text = format!("XCLAIM {names} {consumer} {} {}", self.idle(), self.ids());
                 text += &self.maybe(3, |_| "FORCE".to_owned());
                 text += &self.maybe(4, |_| "JUSTID".to_owned());
-                text += &self.maybe(6, |random| format!("IDLE {}", random.of(&["0", "5000", "200000", "-5", "x", "9223372036854775807"])));
-                text += &self.maybe(8, |random| format!("TIME {}", random.of(&["0", "5000", "-5", "x", "9223372036854775807"])));
+                text += &self.maybe(6, |random| {
+                    format!("IDLE {}", random.of(&["0", "5000", "200000", "-5", "x", "9223372036854775807"]))
+                });
+                text += &self
+                    .maybe(8, |random| format!("TIME {}", random.of(&["0", "5000", "-5", "x", "9223372036854775807"])));
                 text += &self.maybe(6, |random| format!("RETRYCOUNT {}", random.number()));
                 text + &self.maybe(8, |random| format!("LASTID {}", random.id()))
             }
@@ -249,12 +260,29 @@ impl Random {
             51..=53 => {
                 let at = if self.one_in(2) { "0".to_owned() } else { self.of(&["$", "0", "3-1", "bad"]).to_owned() };
                 let make = self.maybe(2, |_| "MKSTREAM".to_owned());
-                format!("XGROUP CREATE {names} {at}{make}{}", self.maybe(6, |random| format!("ENTRIESREAD {}", random.number())))
+                format!(
+                    "XGROUP CREATE {names} {at}{make}{}",
+                    self.maybe(6, |random| format!("ENTRIESREAD {}", random.number()))
+                )
             }
-            54 => format!("XGROUP SETID {names} {}{}", self.id(), self.maybe(4, |random| format!("ENTRIESREAD {}", random.number()))),
+            54 => format!(
+                "XGROUP SETID {names} {}{}",
+                self.id(),
+                self.maybe(4, |random| format!("ENTRIESREAD {}", random.number()))
+            ),
             55 => format!("XGROUP {} {names} {consumer}", self.of(&["CREATECONSUMER", "DELCONSUMER"])),
             56 => format!("XGROUP DESTROY {names}"),
-            57 => self.of(&["XGROUP HELP", "XINFO HELP", "XGROUP BOGUS", "XINFO", "XBOGUS a b", "XGROUP CREATE", "XINFO STREAM"]).to_owned(),
+            57 => self
+                .of(&[
+                    "XGROUP HELP",
+                    "XINFO HELP",
+                    "XGROUP BOGUS",
+                    "XINFO",
+                    "XBOGUS a b",
+                    "XGROUP CREATE",
+                    "XINFO STREAM",
+                ])
+                .to_owned(),
             58..=59 => match self.below(4) {
                 0 => format!("XINFO STREAM {key}"),
                 1 => format!("XINFO STREAM {key} FULL{}", self.maybe(2, |random| format!("COUNT {}", random.number()))),
@@ -263,9 +291,17 @@ impl Random {
             },
             60 => {
                 let added = self.maybe(2, |random| format!("ENTRIESADDED {}", random.number()));
-                format!("XSETID {key} {}{added}{}", self.id(), self.maybe(2, |random| format!("MAXDELETEDID {}", random.id())))
+                format!(
+                    "XSETID {key} {}{added}{}",
+                    self.id(),
+                    self.maybe(2, |random| format!("MAXDELETEDID {}", random.id()))
+                )
             }
-            61 => format!("{} {key}{}", self.of(&["DEL", "UNLINK", "EXISTS", "TYPE"]), self.maybe(3, |random| random.key().to_owned())),
+            61 => format!(
+                "{} {key}{}",
+                self.of(&["DEL", "UNLINK", "EXISTS", "TYPE"]),
+                self.maybe(3, |random| random.key().to_owned())
+            ),
             62 => format!("{} {key} {}", self.of(&["RENAME", "RENAMENX"]), self.key()),
             _ => format!("COPY {key} {}{}", self.key(), self.maybe(3, |_| "REPLACE".to_owned())),
         }
@@ -276,7 +312,8 @@ impl Random {
         let mut words = command(&self.words());
         if self.one_in(8) {
             let at = self.below(words.len());
-            let junk = self.of(&["BOGUS", "COUNT", "LIMIT", "FORCE", "s", "0", "-1", "~", "=", "1-1", "IDLE", "STREAMS", "*"]);
+            let junk =
+                self.of(&["BOGUS", "COUNT", "LIMIT", "FORCE", "s", "0", "-1", "~", "=", "1-1", "IDLE", "STREAMS", "*"]);
             match self.below(4) {
                 0 => drop(words.remove(at)),
                 1 => words.insert(at, junk.as_bytes().to_vec()),

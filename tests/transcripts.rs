@@ -56,7 +56,8 @@ fn every_recorded_sequence_is_answered_as_redis_8_6_did() {
             if !is(&exchange[1], &got, &mut ids) {
                 differing += 1;
                 let (sequence, want) = (&transcript["seq"], &exchange[1]);
-                writeln!(differ, "sequence {sequence}, command {index}: {args:?}\n  want {want}\n  got  {got:?}").unwrap();
+                writeln!(differ, "sequence {sequence}, command {index}: {args:?}\n  want {want}\n  got  {got:?}")
+                    .unwrap();
                 break;
             }
         }

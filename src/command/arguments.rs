@@ -4,11 +4,10 @@ use std::fmt::Display;
 use std::ops::Bound;
 use std::time::Duration;
 
-use super::words::{
-    Delivered, NackMode, Wait, XAdd, XClaim, XGroupCreate, XNack, XPendingRange, XRange,
-    XRead, XReadGroup,
-};
 use super::Command;
+use super::words::{
+    Delivered, NackMode, Wait, XAdd, XClaim, XGroupCreate, XNack, XPendingRange, XRange, XRead, XReadGroup,
+};
 use crate::clock::millis;
 use crate::id::{Id, IdSpec};
 use crate::stream::{GroupStart, StartAt};

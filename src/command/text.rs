@@ -108,7 +108,9 @@ impl Command {
             (Family::Pending, _) => format!("No such key '{key}' or consumer group '{group}'"),
             (Family::Group, ErrorKind::NoSuchStream) => return with_prefix("ERR", NO_KEY_FOR_GROUP),
             (Family::Info | Family::Entries, ErrorKind::NoSuchStream) => return with_prefix("ERR", NO_SUCH_KEY),
-            (Family::Group | Family::Info | Family::Entries, _) => format!("No such consumer group '{group}' for key name '{key}'"),
+            (Family::Group | Family::Info | Family::Entries, _) => {
+                format!("No such consumer group '{group}' for key name '{key}'")
+            }
         };
         with_prefix("NOGROUP", &text)
     }

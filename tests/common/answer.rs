@@ -24,7 +24,9 @@ impl Answer {
             Reply::Null | Reply::NullArray => Answer::Null,
             Reply::Array(items) => Answer::Array(items.into_iter().map(Answer::of).collect()),
             Reply::Map(pairs) => Answer::Array(pairs.into_iter().flat_map(flat).collect()),
-            Reply::Pairs(pairs) => Answer::Array(pairs.into_iter().map(|pair| Answer::Array(flat(pair).into())).collect()),
+            Reply::Pairs(pairs) => {
+                Answer::Array(pairs.into_iter().map(|pair| Answer::Array(flat(pair).into())).collect())
+            }
             other => panic!("{other:?} has no place in RESP2"),
         }
     }

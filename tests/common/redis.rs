@@ -25,7 +25,10 @@ impl Redis {
     pub(crate) fn start_or_skip(test: &str) -> Option<Redis> {
         let redis = Redis::start();
         if redis.is_none() {
-            assert!(std::env::var_os("STREAMLOG_REQUIRE_REDIS").is_none(), "there is no redis-server, and it is required");
+            assert!(
+                std::env::var_os("STREAMLOG_REQUIRE_REDIS").is_none(),
+                "there is no redis-server, and it is required"
+            );
             // Not by `eprintln!`, which a test that passes keeps to itself.
             writeln!(std::io::stderr(), "SKIPPED {test}: there is no redis-server").unwrap();
         }

@@ -45,9 +45,7 @@ impl Broker {
             Command::XCfgSet(set) => self.xcfgset(set),
             Command::Del { keys } | Command::Unlink { keys } => self.del(keys),
             Command::Exists { keys } => self.exists(keys),
-            Command::Type { key } => {
-                Ok(Reply::Status(if self.stream(key)?.exists() { "stream" } else { "none" }))
-            }
+            Command::Type { key } => Ok(Reply::Status(if self.stream(key)?.exists() { "stream" } else { "none" })),
             Command::Rename { key, to } => self.rename(key, to),
             Command::RenameNx { key, to } => self.rename_nx(key, to),
             Command::Copy { source, destination, replace } => self.copy(source, destination, *replace),

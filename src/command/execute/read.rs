@@ -54,7 +54,9 @@ impl Broker {
             } else {
                 let gone = |id| Reply::Array(vec![Reply::id(id), Reply::NullArray]);
                 let all = messages.with_deleted();
-                Reply::Array(all.map(|(id, message)| message.map_or_else(|| gone(id), |there| entry(there.entry()))).collect())
+                Reply::Array(
+                    all.map(|(id, message)| message.map_or_else(|| gone(id), |there| entry(there.entry()))).collect(),
+                )
             };
             (Reply::bulk(&key), entries)
         });

@@ -82,7 +82,8 @@ impl Broker {
 
     pub(super) fn copy(&self, source: &str, destination: &str, replace: bool) -> Result<Reply> {
         self.on(source, Reply::flag(false), |stream| {
-            let copied = if replace { stream.copy_to(destination).map(|()| true) } else { stream.copy_to_new(destination) };
+            let copied =
+                if replace { stream.copy_to(destination).map(|()| true) } else { stream.copy_to_new(destination) };
             copied.map(Reply::flag)
         })
     }

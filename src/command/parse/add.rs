@@ -72,8 +72,7 @@ impl Said {
 }
 
 pub(super) fn references(word: &[u8]) -> Option<References> {
-    let words =
-        [("KEEPREF", References::Keep), ("DELREF", References::Delete), ("ACKED", References::Acknowledged)];
+    let words = [("KEEPREF", References::Keep), ("DELREF", References::Delete), ("ACKED", References::Acknowledged)];
     words.into_iter().find(|(name, _)| is(word, name)).map(|(_, references)| references)
 }
 

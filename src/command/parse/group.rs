@@ -123,4 +123,3 @@ fn settings(args: &[&[u8]], key: &str) -> Result<Command> {
     }
     Ok(Command::XCfgSet(XCfgSet { key: key.to_owned(), seconds, ids }))
 }
-

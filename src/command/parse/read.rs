@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::mistaken;
 use super::take::{Options, count, first, id, idle, int_or, invalid, is, last, name, start};
+use crate::command::Command;
 use crate::command::text::{Family, SYNTAX};
 use crate::command::words::{Wait, XRange, XRead, XReadGroup};
-use crate::command::Command;
 use crate::error::{Error, Result};
 use crate::id::Id;
 use crate::stream::{GroupStart, StartAt};
@@ -73,7 +73,9 @@ fn options<'a>(args: &'a [&'a [u8]], in_group: bool) -> Result<Said<'a>> {
                 return Err(not_for_xread("CLAIM"));
             }
             let ms = int_or(ms, "min-idle-time is not an integer")?;
-            said.claim = Some(idle(u64::try_from(ms).map(|_| ms).map_err(|_| invalid("min-idle-time must be a positive integer"))?));
+            said.claim = Some(idle(
+                u64::try_from(ms).map(|_| ms).map_err(|_| invalid("min-idle-time must be a positive integer"))?,
+            ));
         } else if is(option, "NOACK") {
             if !in_group {
                 return Err(not_for_xread("NOACK"));
