@@ -45,6 +45,8 @@
 //! | see what is stuck | [`Group::pending`], [`Group::pending_range`] | `XPENDING` |
 //! | keep a stream small | [`Stream::set_retention`], [`Stream::trim`], [`Stream::delete`], [`Stream::remove`] | `XTRIM`, `XDEL`, `XDELEX` |
 //! | know whether a directory is whole, and make the best of one that is not | [`check`], [`repair`] | |
+//! | give a stream another name, or copy it | [`Stream::rename_to`], [`Stream::copy_to`] | `RENAME`, `RENAMENX`, `COPY` |
+//! | set the last ID and counters | [`Stream::set_last_id`] | `XSETID` |
 //! | look | [`Stream::info`], [`Stream::groups`], [`Group::consumers`] | `XINFO` |
 //! | copy a directory that is in use | [`Broker::backup_to`] | `BGSAVE` |
 //! | run a command of Redis, word by word | [`command`], [`Broker::execute`] | all of them |
@@ -136,7 +138,7 @@ pub use storage::{File, Lock, Storage, sim};
 pub use stream::{
     AutoClaim, AutoClaimed, AutoClaimedIds, Batch, Claim, Consumer, ConsumerInfo, Fetch, Group, GroupInfo, GroupStart,
     History, Message, Messages, Nack, NewEntry, NewGroup, PendingEntry, PendingRange, PendingSummary, ProducersInfo,
-    Range, Read, ReadGroup, ReadNew, ReadStreams, Scan, StartAt, Stream, StreamInfo,
+    Range, Read, ReadGroup, ReadNew, ReadStreams, Scan, SetLastId, StartAt, Stream, StreamInfo,
 };
 pub use trim::{References, Removal, Retention, Trim};
 pub use upkeep::{

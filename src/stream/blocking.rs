@@ -12,7 +12,7 @@ use super::again::{Again, NAP_MS_MAX};
 use super::cell::{Inner, StreamCell};
 use super::core::Core;
 use super::waiting::{Queue, Waiter};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::wait::Sleeper;
 
 /// How long to wait for entries.
@@ -63,30 +63,41 @@ impl<'a> Place<'a> {
     /// The stream that has the name now: one that is made after another was deleted takes its place.
     pub(super) fn find(&mut self) -> Option<Arc<StreamCell>> {
         let found = self.stream.found();
-        if !self.is_still(found.as_ref()) {
+        let is_same = match (&self.spot, &found) {
+            (Some((cell, _)), Some(found)) => Arc::ptr_eq(cell, found),
+            (None, None) => true,
+            _ => false,
+        };
+        if !is_same {
             self.leave();
             self.spot = found.clone().map(|cell| (cell, None));
         }
         found
     }
 
-    fn is_still(&self, found: Option<&Arc<StreamCell>>) -> bool {
-        match (&self.spot, found) {
-            (Some((cell, _)), Some(found)) => Arc::ptr_eq(cell, found),
-            (None, None) => true,
-            _ => false,
+    /// The stream waited in, if it still has the name; of one that was made anew the new one.
+    fn cell(&mut self) -> Result<Arc<StreamCell>> {
+        loop {
+            let heir = match &self.spot {
+                Some((cell, _)) if !cell.is_gone() => return Ok(Arc::clone(cell)),
+                Some((cell, queue)) => cell.heir().map(|heir| (Arc::clone(heir), *queue)),
+                None => None,
+            };
+            // There may be another stream with the name by now, in which nobody waits.
+            let Some(heir) = heir else { return Err(Error::no_such_stream(self.stream.name())) };
+            self.leave();
+            self.spot = Some(heir);
         }
     }
 
-    /// The stream, if it still has the name.
-    ///
-    /// # Errors
-    ///
-    /// `NoSuchStream`, also where another has the name by now: nobody waits in that one.
-    pub(super) fn cell(&self) -> Result<&Arc<StreamCell>> {
-        match &self.spot {
-            Some((cell, _)) if self.is_still(self.stream.found().as_ref()) => Ok(cell),
-            _ => Err(Error::no_such_stream(self.stream.name())),
+    /// Calls `work` with the stream waited in, once more if it is made anew meanwhile.
+    pub(super) fn with_cell<T>(&mut self, mut work: impl FnMut(&mut Self, &Arc<StreamCell>) -> Result<T>) -> Result<T> {
+        loop {
+            let cell = self.cell()?;
+            match work(self, &cell) {
+                Err(error) if error.kind() == ErrorKind::NoSuchStream && cell.heir().is_some() => {}
+                done => return done,
+            }
         }
     }
 
@@ -119,7 +130,7 @@ impl<'a> Place<'a> {
             return if news { Joined::News } else { Joined::Waits(None) };
         };
         let mut inner = cell.lock();
-        if inner.deleted {
+        if cell.is_gone() {
             return Joined::News;
         }
         let now_ms = core.clock.now_ms();

@@ -105,10 +105,10 @@ impl Consumer {
     /// [`Member::change_in`] the stream there is.
     pub(super) fn change<T>(
         &self,
-        plan: impl FnMut(&mut Inner, Asking, Blocks<'_>, &mut Vec<Change>) -> Result<Plan<T>>,
+        mut plan: impl FnMut(&mut Inner, Asking, Blocks<'_>, &mut Vec<Change>) -> Result<Plan<T>>,
     ) -> Result<T> {
-        let cell = self.group().stream().cell().map_err(|error| self.group().error(error))?;
-        self.member.change_in(&cell, plan)
+        let changed = self.group().stream().with_cell(|cell| self.member.change_in(cell, &mut plan));
+        changed.map_err(|error| self.group().error(error))
     }
 
     /// What was pending with this consumer before this handle was made.
@@ -116,10 +116,13 @@ impl Consumer {
         loop {
             let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
             let Some(after) = *own else { return Ok(None) };
-            let cell = self.group().stream().cell().map_err(|error| self.group().error(error))?;
             let wanted = |stamp| stamp < self.session;
             let redelivery = Redelivery { after, wanted, forget_deleted: true };
-            let (messages, last) = self.member.redeliver(&cell, &redelivery, &mut Limits::each(count).left())?;
+            let redelivered = self
+                .group()
+                .stream()
+                .with_cell(|cell| self.member.redeliver(cell, &redelivery, &mut Limits::each(count).left()));
+            let (messages, last) = redelivered.map_err(|error| self.group().error(error))?;
             *own = last;
             if !messages.is_empty() {
                 return Ok(Some(messages));

@@ -3,12 +3,12 @@
 //!
 //! What is asked is set by the reads that users hold. This knows no builders and no handles' sessions.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::GroupStart;
-use super::Messages;
 use super::again::{Again, Due};
 use super::blocking::{Block, Place};
+use super::cell::StreamCell;
 use super::claim::record;
 use super::collect::Collector;
 use super::consumer::{Asking, Member};
@@ -16,6 +16,7 @@ use super::core::{Plan, found};
 use super::history::Redelivery;
 use super::limits::{Left, Limits};
 use super::message::Delivery;
+use super::{GroupStart, Messages};
 use crate::clock::millis;
 use crate::error::{Error, Result};
 use crate::id::Id;
@@ -89,7 +90,8 @@ impl Asked {
             }
             if let [_, _, ..] = places {
                 // Nothing is delivered of one where another is missing.
-                members.iter().zip(&*places).try_for_each(|((member, _), place)| member.check(place))?;
+                let all = members.iter().zip(&mut *places);
+                all.into_iter().try_for_each(|((member, _), place)| member.check(place))?;
             }
             let mut left = self.limits.left();
             let mut got = Vec::new();
@@ -106,7 +108,7 @@ impl Asked {
                 match messages {
                     Ok(None) => {}
                     Ok(Some(messages)) => got.push((index, messages)),
-                    Err(error) if got.is_empty() => return Err(error),
+                    Err(error) if got.is_empty() => return Err(member.group.error(error)),
                     // What was delivered must be told of. The next read meets the error.
                     Err(_) => break,
                 }
@@ -119,36 +121,44 @@ impl Asked {
 
 impl Member {
     /// A place in the group's queue, not taken yet.
-    pub(super) fn place(&self) -> Result<Place<'_>> {
+    fn place(&self) -> Result<Place<'_>> {
         let stream = self.group.stream();
-        let place = stream.cell().and_then(|cell| {
-            let group = stream.core().read(&cell, |inner, _| inner.group(self.group.name()).map(Lookup::Found))?;
-            Ok(Place::in_group(stream, cell, group))
+        let place = stream.with_cell(|cell| {
+            let group = stream.core().read(cell, |inner, _| inner.group(self.group.name()).map(Lookup::Found))?;
+            Ok(Place::in_group(stream, Arc::clone(cell), group))
         });
         place.map_err(|error| self.group.error(error))
     }
 
     /// Whether the group is still the one waited in.
-    fn check(&self, place: &Place<'_>) -> Result<()> {
-        let found = place.cell().and_then(|cell| {
-            self.group.stream().core().read(cell, |inner, _| inner.group(self.group.name()).map(Lookup::Found))
+    fn check(&self, place: &mut Place<'_>) -> Result<()> {
+        let group = place.with_cell(|place, cell| {
+            place.core().read(cell, |inner, _| inner.group(self.group.name()).map(Lookup::Found))
         });
-        match found.map_err(|error| self.group.error(error))? {
+        match group.map_err(|error| self.group.error(error))? {
             group if place.is_in(group) => Ok(()),
             _ => Err(Error::no_such_group(self.group.stream().name(), self.group.name())),
         }
     }
 
-    fn history(&self, place: &Place<'_>, after: Id, left: &mut Left) -> Result<Messages> {
-        let cell = place.cell().map_err(|error| self.group.error(error))?;
+    fn history(&self, place: &mut Place<'_>, after: Id, left: &mut Left) -> Result<Messages> {
         let redelivery = Redelivery { after, wanted: |_| true, forget_deleted: false };
-        Ok(self.redeliver(cell, &redelivery, left)?.0)
+        place.with_cell(|_, cell| Ok(self.redeliver(cell, &redelivery, left)?.0))
     }
 
     /// One look at the group: what is due, and what is new if it is this one's turn.
     fn deliver(&self, place: &mut Place<'_>, asked: Asked, left: &mut Left) -> Result<Option<Messages>> {
-        let cell = place.cell().map_err(|error| self.group.error(error))?.clone();
-        let (found, deliveries, deleted) = self.change_in(&cell, |inner, asking, blocks, changes| {
+        place.with_cell(|place, cell| self.deliver_of(cell, place, asked, left))
+    }
+
+    fn deliver_of(
+        &self,
+        cell: &Arc<StreamCell>,
+        place: &mut Place<'_>,
+        asked: Asked,
+        left: &mut Left,
+    ) -> Result<Option<Messages>> {
+        let (found, deliveries, deleted) = self.change_in(cell, |inner, asking, blocks, changes| {
             place.news = inner.news;
             let Asking { group, consumer, now_ms } = asking;
             if !place.is_in(group) {

@@ -182,30 +182,28 @@ impl Group {
     pub(super) fn change<T>(
         &self,
         level: Durability,
-        plan: impl FnMut(&mut Inner, u32, Blocks<'_>) -> Result<Plan<T>>,
+        mut plan: impl FnMut(&mut Inner, u32, Blocks<'_>) -> Result<Plan<T>>,
     ) -> Result<T> {
-        let cell = self.stream.cell().map_err(|error| self.error(error))?;
-        self.change_in(&cell, level, plan)
+        let changed = self.stream.with_cell(|cell| self.change_in(cell, level, &mut plan));
+        changed.map_err(|error| self.error(error))
     }
 
-    /// Changes the group of this stream.
+    /// Changes the group of this stream. That there is none is not told as that there is no group.
     pub(super) fn change_in<T>(
         &self,
         cell: &Arc<StreamCell>,
         level: Durability,
         mut plan: impl FnMut(&mut Inner, u32, Blocks<'_>) -> Result<Plan<T>>,
     ) -> Result<T> {
-        let changed = self.stream.core().commit(cell, level, &NO_BODIES, |inner, blocks| {
+        self.stream.core().commit(cell, level, &NO_BODIES, |inner, blocks| {
             let group = inner.group(&self.name)?;
             plan(inner, group, blocks)
-        });
-        changed.map_err(|error| self.error(error))
+        })
     }
 
     /// Reads the group, which must be there.
     pub(super) fn read<T>(&self, mut read: impl FnMut(&Inner, &crate::state::Group) -> Result<T>) -> Result<T> {
-        let cell = self.stream.cell().map_err(|error| self.error(error))?;
-        let read = self.stream.core().read(&cell, |inner, _| {
+        let read = self.stream.view(|inner, _| {
             let group = &inner.state.groups[&inner.group(&self.name)?];
             read(inner, group).map(crate::log::Lookup::Found)
         });

@@ -14,6 +14,7 @@ pub(crate) mod cell;
 mod claim;
 pub(crate) mod collect;
 pub(crate) mod consumer;
+mod copy;
 pub(crate) mod core;
 mod delete;
 mod deliver;
@@ -30,6 +31,8 @@ mod range;
 mod read;
 mod read_group;
 mod remove;
+mod rename;
+mod set_last_id;
 mod trim;
 pub(crate) mod waiting;
 pub(crate) mod work;
@@ -53,8 +56,10 @@ pub use self::pending::{PendingEntry, PendingRange, PendingSummary};
 pub use self::range::{Range, Scan};
 pub use self::read::{Read, ReadStreams};
 pub use self::read_group::{GroupStart, ReadGroup, ReadNew};
+pub use self::set_last_id::SetLastId;
 use crate::error::{Error, ErrorKind, Result};
 use crate::idempotency::Idempotency;
+use crate::log::Lookup;
 use crate::log::stream_log::Blocks;
 use crate::options::Durability;
 use crate::state::change::{Bodies, Change};
@@ -102,7 +107,7 @@ impl Stream {
     /// The stream that has the name now.
     fn found(&self) -> Option<Arc<StreamCell>> {
         match self.shared.cell.get() {
-            Some(cell) if !cell.is_deleted() => Some(Arc::clone(cell)),
+            Some(cell) if !cell.is_gone() => Some(Arc::clone(cell)),
             _ => self.core().find(self.name()).inspect(|cell| drop(self.shared.cell.set(Arc::clone(cell)))),
         }
     }
@@ -172,7 +177,7 @@ impl Stream {
     ///
     /// [`NoSuchStream`](crate::ErrorKind::NoSuchStream).
     pub fn retention(&self) -> Result<Retention> {
-        self.core().read(&*self.cell()?, |inner, _| Ok(crate::log::Lookup::Found(inner.state.retention)))
+        self.view(|inner, _| Ok(Lookup::Found(inner.state.retention)))
     }
 
     /// Sets for how long, and how many of each producer, the IDs of [idempotent](NewEntry::idempotent) adds are remembered
@@ -204,16 +209,32 @@ impl Stream {
     ///
     /// [`NoSuchStream`](crate::ErrorKind::NoSuchStream).
     pub fn idempotency(&self) -> Result<Idempotency> {
-        self.core().read(&*self.cell()?, |inner, _| Ok(crate::log::Lookup::Found(inner.state.producers.settings())))
+        self.view(|inner, _| Ok(Lookup::Found(inner.state.producers.settings())))
     }
 
     /// Changes the stream, which must be there.
     fn change<T>(
         &self,
         level: Durability,
-        plan: impl FnMut(&mut cell::Inner, Blocks<'_>) -> Result<Plan<T>>,
+        mut plan: impl FnMut(&mut cell::Inner, Blocks<'_>) -> Result<Plan<T>>,
     ) -> Result<T> {
-        self.core().commit(&self.cell()?, level, &NO_BODIES, plan)
+        self.with_cell(|cell| self.core().commit(cell, level, &NO_BODIES, &mut plan))
+    }
+
+    /// Reads the stream, which must be there.
+    fn view<T>(&self, mut read: impl FnMut(&mut cell::Inner, Blocks<'_>) -> Result<Lookup<T>>) -> Result<T> {
+        self.with_cell(|cell| self.core().read(cell, &mut read))
+    }
+
+    /// Calls `work` with the stream that has the name, once more if that loses it meanwhile: another may have got it.
+    fn with_cell<T>(&self, mut work: impl FnMut(&Arc<StreamCell>) -> Result<T>) -> Result<T> {
+        loop {
+            let cell = self.cell()?;
+            match work(&cell) {
+                Err(error) if error.kind() == ErrorKind::NoSuchStream && cell.is_gone() => {}
+                done => return done,
+            }
+        }
     }
 
     /// Changes the stream, created if there is none.
@@ -231,7 +252,7 @@ impl Stream {
                 }
             };
             match self.core().commit(&cell, level, bodies, &mut plan) {
-                // Deleted between the look-up and the lock: the next round creates it anew.
+                // Gone between the look-up and the lock: the next round finds another, or creates one.
                 Err(error) if error.kind() == ErrorKind::NoSuchStream => {}
                 other => return other,
             }

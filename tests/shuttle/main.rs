@@ -11,6 +11,7 @@
 #![cfg(all(shuttle, feature = "simulation"))]
 
 mod commit;
+mod names;
 mod publication;
 mod upkeep;
 mod waiting;
