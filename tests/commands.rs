@@ -87,7 +87,7 @@ fn wait() -> impl Strategy<Value = Wait> {
     prop_oneof![Just(Wait::No), Just(Wait::Forever), time]
 }
 
-fn xadd() -> impl Strategy<Value = Command> {
+fn xadd() -> BoxedStrategy<Command> {
     let bytes = || vec(any::<u8>(), 0..4);
     let given = id().prop_filter("no entry has this ID", |id| *id != Id::MIN);
     let given = prop_oneof![given.prop_map(IdSpec::Exact), any::<u64>().prop_map(IdSpec::AutoSeq)];
@@ -98,12 +98,14 @@ fn xadd() -> impl Strategy<Value = Command> {
     });
     let id = prop_oneof![(Just(IdSpec::Auto), prop::option::of(once)), given.prop_map(|id| (id, None)),];
     let rest = (any::<bool>(), prop::option::of(trim()), vec((bytes(), bytes()), 1..4));
-    (name(), id, rest).prop_map(|(key, (id, idempotent), (no_make_stream, trim, fields))| {
-        Command::XAdd(XAdd { key, no_make_stream, idempotent, trim, id, fields })
-    })
+    (name(), id, rest)
+        .prop_map(|(key, (id, idempotent), (no_make_stream, trim, fields))| {
+            Command::XAdd(XAdd { key, no_make_stream, idempotent, trim, id, fields })
+        })
+        .boxed()
 }
 
-fn about_entries() -> impl Strategy<Value = Command> {
+fn about_entries() -> BoxedStrategy<Command> {
     let count = || prop::option::of(number());
     let modes = prop_oneof![Just(NackMode::Silent), Just(NackMode::Fail), Just(NackMode::Fatal)];
     let xnack = ((name(), name()), modes, ids(), count(), any::<bool>());
@@ -142,9 +144,10 @@ fn about_entries() -> impl Strategy<Value = Command> {
         (name(), 1..=86_400_u32, prop::option::of(1..=10_000_u32))
             .prop_map(|(key, seconds, ids)| Command::XCfgSet(XCfgSet { key, seconds: Some(seconds), ids })),
     ]
+    .boxed()
 }
 
-fn reads() -> impl Strategy<Value = Command> {
+fn reads() -> BoxedStrategy<Command> {
     // Redis takes a limit of 0 for none.
     let count = || prop::option::of(1..1000_u64);
     let from = || prop_oneof![start(), Just(StartAt::Last)];
@@ -163,9 +166,10 @@ fn reads() -> impl Strategy<Value = Command> {
             }
         ),
     ]
+    .boxed()
 }
 
-fn about_pending() -> impl Strategy<Value = Command> {
+fn about_pending() -> BoxedStrategy<Command> {
     let names = || (name(), name(), name());
     let delivered = prop_oneof![time().prop_map(Delivered::Ago), number().prop_map(Delivered::AtMs)];
     let flags = (any::<bool>(), any::<bool>());
@@ -190,9 +194,10 @@ fn about_pending() -> impl Strategy<Value = Command> {
             }
         ),
     ]
+    .boxed()
 }
 
-fn about_groups() -> impl Strategy<Value = Command> {
+fn about_groups() -> BoxedStrategy<Command> {
     let read = || prop::option::of(number());
     let keys = || vec(name(), 1..4);
     prop_oneof![
@@ -222,6 +227,7 @@ fn about_groups() -> impl Strategy<Value = Command> {
             .prop_filter("one stream is not copied onto itself", |(source, destination, _)| source != destination)
             .prop_map(|(source, destination, replace)| Command::Copy { source, destination, replace }),
     ]
+    .boxed()
 }
 
 proptest! {
