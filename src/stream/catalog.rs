@@ -6,7 +6,7 @@ use std::task::Waker;
 
 use super::NO_BODIES;
 use super::cell::{Inner, StreamCell};
-use super::core::{Core, Ids, Made, Plan};
+use super::core::{Core, Ids, Made, Part, Plan};
 use super::work::Work;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::stream_log::Blocks;
@@ -100,7 +100,8 @@ impl Core {
             }
             let added = Added { ids: ids.as_slice(), bodies };
             let synced = level == Durability::Always;
-            match self.make(&cell, &mut inner, synced, Some(&created), added, &changes)? {
+            let part = Part { cell: &cell, stream: &mut inner, created: Some(&created), added, changes: &changes };
+            match self.make(synced, &mut [part])? {
                 Made::Done { lsn, woken, tail_bytes } => {
                     drop(inner);
                     catalog.next_stream += 1;
