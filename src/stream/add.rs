@@ -5,7 +5,7 @@ use std::cell::Cell;
 use super::Stream;
 use super::core::{Ids, Plan, found};
 use crate::entry::{IntoFields, encode_body};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::id::{Id, IdSpec};
 use crate::options::Durability;
 use crate::state::change::{Added, Bodies};
@@ -163,7 +163,7 @@ pub struct NewEntry<'a, F> {
     durability: Durability,
 }
 
-impl<F: IntoFields> NewEntry<'_, F> {
+impl<'a, F: IntoFields> NewEntry<'a, F> {
     /// The entry's ID; [`IdSpec::Auto`] if not said.
     pub fn id(mut self, id: impl Into<IdSpec>) -> Self {
         self.id = id.into();
@@ -180,6 +180,16 @@ impl<F: IntoFields> NewEntry<'_, F> {
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
         self
+    }
+
+    /// The entry's stream, its fields and its durability, of an entry that gets its ID later.
+    pub(super) fn into_plain(self) -> Result<(&'a Stream, F, Durability)> {
+        let NewEntry { stream, fields, id, trim, durability } = self;
+        if id != IdSpec::Auto || trim.is_some() {
+            let text = "an entry that is added later gets its ID then, and trims nothing";
+            return Err(Error::new(ErrorKind::InvalidArgument, text));
+        }
+        Ok((stream, fields, durability))
     }
 
     /// Adds the entry and returns its ID.

@@ -10,6 +10,7 @@ use super::core::{Core, Ids, Made, Part, Plan};
 use super::work::Work;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::stream_log::Blocks;
+use crate::name;
 use crate::options::{Durability, NAME_BYTES_MAX};
 use crate::state::StreamState;
 use crate::state::change::{Added, Bodies, Change, encode_change};
@@ -164,6 +165,11 @@ impl Core {
 pub(crate) fn check_name(what: &str, name: &str) -> Result<()> {
     if name.is_empty() || name.len() > NAME_BYTES_MAX {
         let text = format!("the name of a {what} has 1 to {NAME_BYTES_MAX} bytes, not {}", name.len());
+        return Err(Error::new(ErrorKind::InvalidName, text));
+    }
+    if name::is_reserved(name) {
+        let text =
+            format!("the name of a {what} does not begin with {:?}: such names are the broker's own", name::RESERVED);
         return Err(Error::new(ErrorKind::InvalidName, text));
     }
     Ok(())

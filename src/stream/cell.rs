@@ -19,6 +19,7 @@ use crate::sync::{Mutex, MutexGuard, PoisonError};
 #[derive(Debug)]
 pub(crate) struct StreamCell {
     pub(crate) number: u64,
+    pub(crate) incarnation: u64,
     pub(crate) name: Arc<str>,
     pub(crate) writer: Mutex<SegmentWriter>,
     stream: Mutex<Inner>,
@@ -63,6 +64,7 @@ impl StreamCell {
             Owner { directory, stream: state.number, incarnation: state.incarnation, name: state.name.to_string() };
         StreamCell {
             number: state.number,
+            incarnation: state.incarnation,
             name: Arc::clone(&state.name),
             writer: Mutex::new(SegmentWriter::new(owner)),
             deleted: AtomicBool::new(false),

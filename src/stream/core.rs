@@ -434,7 +434,7 @@ impl Core {
     }
 
     /// Loads a block; `None` if what it was of is gone meanwhile, and the caller is to look again.
-    fn load(&self, cell: &StreamCell, segment: &Segment, at: At) -> Result<Option<Arc<Block>>> {
+    pub(super) fn load(&self, cell: &StreamCell, segment: &Segment, at: At) -> Result<Option<Arc<Block>>> {
         let there = |other: &Segment| other.position.first_id == segment.position.first_id && !other.position.hollow;
         segment.load(at, &self.files, &self.cache).map(Some).or_else(|error| {
             let inner = cell.lock();

@@ -10,6 +10,7 @@ use crate::log::files::{STREAMS, parse_segment_name, segment_path, stream_dir};
 use crate::log::header::Identity;
 use crate::log::segment::SegmentHeader;
 use crate::log::survey::{Stop, Survey, read_header};
+use crate::name;
 use crate::state::StreamState;
 use crate::state::change::Front;
 use crate::state::delta::StreamRow;
@@ -38,7 +39,7 @@ pub(super) fn streams(
         let Some(state) = stream(storage, directory, number, report)? else { continue };
         if names.iter().any(|name| **name == *state.name) {
             // One that was deleted, and its files not yet.
-            report.warn(stream_dir(number), format!("it is of another stream named `{}`", state.name));
+            report.warn(stream_dir(number), format!("it is of another stream named `{}`", name::shown(&state.name)));
             continue;
         }
         names.push(state.name.to_string());

@@ -9,6 +9,8 @@ use crate::log::files::stream_dir;
 use crate::log::header::Identity;
 use crate::log::survey::Survey;
 use crate::log::{Position, Segment};
+use crate::name;
+use crate::state::group::NOBODY;
 use crate::state::tables;
 use crate::state::{Group, StreamState};
 use crate::storage::Storage;
@@ -114,7 +116,7 @@ fn longer(
 }
 
 fn in_file(state: &StreamState, file: String, offset: u64) -> Place {
-    Place { stream: Some(state.name.to_string()), file, offset }
+    Place { stream: Some(name::shown(&state.name).to_owned()), file, offset }
 }
 
 /// What it costs that these ordinals are lost.
@@ -232,9 +234,10 @@ fn of_group(state: &StreamState, group: &Group, wrong: &mut impl FnMut(String)) 
         wrong(format!("the group `{name}` has {id} pending, which was never added"));
     }
     let owned: usize = group.consumers.values().map(|consumer| consumer.pending.len()).sum();
-    if owned != group.pending.len() {
+    let with_nobody = group.pending.values().filter(|row| row.consumer == NOBODY).count();
+    if owned + with_nobody != group.pending.len() {
         wrong(format!(
-            "of the group `{name}`, {} entries are pending, and {owned} with consumers",
+            "of the group `{name}`, {} entries are pending, {owned} with consumers and {with_nobody} with nobody",
             group.pending.len()
         ));
     }
