@@ -39,10 +39,12 @@
 //! | read by ID, or wait for what comes | [`Stream::range`], [`Stream::read`] | `XRANGE`, `XREVRANGE`, `XREAD` |
 //! | make, move and destroy groups | [`Stream::group`], [`Group`] | `XGROUP` |
 //! | work through a stream | [`Consumer::fetch`]; the plain reads are [`Consumer::read_new`] and [`Consumer::history`] | `XREADGROUP` |
-//! | acknowledge | [`Messages::ack_all`], [`Message::ack`], [`Group::ack`] | `XACK` |
+//! | add once, though a producer tries again | [`NewEntry::idempotent`], [`Stream::set_idempotency`] | `XADD … IDMP`, `XCFGSET` |
+//! | acknowledge | [`Messages::ack_all`], [`Message::ack`], [`Group::ack`], [`Group::ack_and_delete`] | `XACK`, `XACKDEL` |
+//! | give back, now or for later | [`Message::nack`], [`Message::nack_after`], [`Group::nack`] | `XNACK` |
 //! | take over from the dead | [`Fetch::claim_idle`], [`Consumer::auto_claim`], [`Consumer::claim`] | `XAUTOCLAIM`, `XCLAIM` |
 //! | see what is stuck | [`Group::pending`], [`Group::pending_range`] | `XPENDING` |
-//! | keep a stream small | [`Stream::set_retention`], [`Stream::trim`], [`Stream::delete`] | `XTRIM`, `XDEL` |
+//! | keep a stream small | [`Stream::set_retention`], [`Stream::trim`], [`Stream::delete`], [`Stream::remove`] | `XTRIM`, `XDEL`, `XDELEX` |
 //! | know whether a directory is whole, and make the best of one that is not | [`check`], [`repair`] | |
 //! | look | [`Stream::info`], [`Stream::groups`], [`Group::consumers`] | `XINFO` |
 //! | copy a directory that is in use | [`Broker::backup_to`] | `BGSAVE` |
@@ -130,9 +132,9 @@ pub use options::{Durability, NAME_BYTES_MAX, RECORD_BYTES_MAX};
 #[cfg(feature = "simulation")]
 pub use storage::{File, Lock, Storage, sim};
 pub use stream::{
-    AutoClaim, AutoClaimed, Batch, Claim, Consumer, ConsumerInfo, Delayed, DelayedId, Fetch, Group, GroupInfo, History,
-    Message, Messages, NewDelayed, NewEntry, NewGroup, PendingEntry, PendingRange, PendingSummary, Range, Read,
-    ReadNew, Scan, StartAt, Stream, StreamInfo,
+    AutoClaim, AutoClaimed, AutoClaimedIds, Batch, Claim, Consumer, ConsumerInfo, Delayed, DelayedId, Fetch, Group,
+    GroupInfo, History, Message, Messages, Nack, NewDelayed, NewEntry, NewGroup, PendingEntry, PendingRange,
+    PendingSummary, ProducersInfo, Range, Read, ReadNew, Scan, StartAt, Stream, StreamInfo,
 };
 pub use trim::{References, Removal, Retention, Trim};
 pub use upkeep::{

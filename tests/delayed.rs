@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use directory::copy_dir;
 use streamlog::sim::{SimDisk, Survival};
 use streamlog::{
-    Broker, Builder, DelayedId, Durability, ErrorKind, Id, IdSpec, ManualClock, StartAt, Stream, Trim, check,
+    Broker, Builder, DelayedId, Durability, ErrorKind, Id, IdSpec, Idempotent, ManualClock, StartAt, Stream, Trim,
+    check,
 };
 
 const START_MS: u64 = 1_000_000;
@@ -152,8 +153,13 @@ fn an_entry_with_an_id_or_a_trim_cannot_be_delayed_and_creates_no_stream() {
     assert_eq!(with_id.unwrap_err().kind(), ErrorKind::InvalidArgument);
     let with_trim = orders.entry([("n", "1")]).trim(Trim::max_len(1)).at(7).schedule();
     assert_eq!(with_trim.unwrap_err().kind(), ErrorKind::InvalidArgument);
+    let once = orders.entry([("n", "1")]).idempotent(Idempotent::new("p", "1")).at(7).schedule();
+    assert_eq!(once.unwrap_err().kind(), ErrorKind::InvalidArgument);
+    let nowhere = orders.entry([("n", "1")]).existing_stream().at(7).schedule();
+    assert_eq!(nowhere.unwrap_err().kind(), ErrorKind::NoSuchStream);
     let none: [(&str, &str); 0] = [];
     assert_eq!(orders.entry(none).at(7).schedule().unwrap_err().kind(), ErrorKind::InvalidArgument);
+    assert!(broker.streams().unwrap().is_empty());
     let broker = tiny(&ManualClock::at(1)).max_entry_bytes(10).open_in_memory().unwrap();
     let orders = broker.stream("orders").unwrap();
     let large = orders.entry([("n", "0123456789")]).at(7).schedule();

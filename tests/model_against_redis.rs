@@ -23,7 +23,7 @@ use common::generate::Dice;
 use common::model::Model;
 use common::operation::{ByConsumer, Delivered, Fields, InGroup, Limit, OnStream, Operation, Outcome, Trim};
 use proptest::prelude::*;
-use streamlog::{ErrorKind, Id, IdSpec, StartAt};
+use streamlog::{ErrorKind, Id, IdSpec, References, StartAt};
 
 /// Longer than any test: nothing is idle for so long.
 const NEVER_MS: u64 = 1 << 40;
@@ -187,6 +187,8 @@ impl Reply {
 fn comparable(operation: Operation, model: &Model) -> Option<Operation> {
     let stream = |name: &str| model.streams.get(name);
     let simple = |trim: Trim| !trim.only_acknowledged && !matches!(trim.limit, Limit::AgeMs(_) | Limit::None);
+    // What becomes of references came later.
+    let keep = |trim: Trim| Trim { references: References::Keep, ..trim };
     let never = |idle_ms: u64| if idle_ms == 0 { 0 } else { NEVER_MS };
     Some(match operation {
         Operation::SetClock(_) | Operation::ApplyRetention => return None,
@@ -199,13 +201,17 @@ fn comparable(operation: Operation, model: &Model) -> Option<Operation> {
             let on = match on {
                 OnStream::SetRetention(_)
                 | OnStream::AddBatch { .. }
+                | OnStream::AddOnce { .. }
+                | OnStream::SetIdempotency(..)
+                | OnStream::Remove(..)
                 | OnStream::Range { count: Some(0), .. }
                 | OnStream::Read { count: Some(0), .. } => return None,
                 OnStream::Add { id, fields, trim } => {
-                    OnStream::Add { id: given(id), fields, trim: trim.filter(|trim| simple(*trim)) }
+                    OnStream::Add { id: given(id), fields, trim: trim.filter(|trim| simple(*trim)).map(keep) }
                 }
                 OnStream::Delete(_) | OnStream::Trim(_) if stream(&name).is_none() => return None,
                 OnStream::Trim(trim) if !simple(trim) => return None,
+                OnStream::Trim(trim) => OnStream::Trim(keep(trim)),
                 OnStream::Range { bounds: (Bound::Excluded(Id::MAX), _) | (_, Bound::Excluded(Id::MIN)), .. } => {
                     return None;
                 }
@@ -220,6 +226,7 @@ fn comparable(operation: Operation, model: &Model) -> Option<Operation> {
                 InGroup::Ensure { start } if group.is_none() => InGroup::Ensure { start },
                 InGroup::Ensure { .. } | InGroup::PendingRange { count: Some(0), .. } => return None,
                 _ if group.is_none() => return None,
+                InGroup::AckAndDelete(..) | InGroup::Nack { .. } => return None,
                 InGroup::PendingRange {
                     bounds: (Bound::Excluded(Id::MAX), _) | (_, Bound::Excluded(Id::MIN)), ..
                 } => {
@@ -241,11 +248,11 @@ fn comparable(operation: Operation, model: &Model) -> Option<Operation> {
                 // Which Redis takes for `>`.
                 | ByConsumer::History { after: Id::MAX, .. } => return None,
                 ByConsumer::Claim { ids, min_idle_ms, mut how } => {
-                    how.idle_ms = None;
+                    (how.idle_ms, how.at_ms) = (None, None);
                     ByConsumer::Claim { ids, min_idle_ms: never(min_idle_ms), how }
                 }
-                ByConsumer::AutoClaim { min_idle_ms, start, count } => {
-                    ByConsumer::AutoClaim { min_idle_ms: never(min_idle_ms), start, count }
+                ByConsumer::AutoClaim { min_idle_ms, start, count, just_ids } => {
+                    ByConsumer::AutoClaim { min_idle_ms: never(min_idle_ms), start, count, just_ids }
                 }
                 by => by,
             };
@@ -286,7 +293,11 @@ fn command(operation: &Operation) -> Words {
     match operation {
         Operation::SetClock(_) | Operation::ApplyRetention => unreachable!("left out"),
         Operation::On(stream, on) => match on {
-            OnStream::SetRetention(_) | OnStream::AddBatch { .. } => unreachable!("left out"),
+            OnStream::SetRetention(_)
+            | OnStream::AddBatch { .. }
+            | OnStream::AddOnce { .. }
+            | OnStream::SetIdempotency(..)
+            | OnStream::Remove(..) => unreachable!("left out"),
             OnStream::Create => Words::new("XGROUP CREATE").and(stream).and("made $ MKSTREAM"),
             OnStream::DeleteStream => Words::new("DEL").and(stream),
             OnStream::Add { id, fields, trim } => {
@@ -324,7 +335,11 @@ fn command(operation: &Operation) -> Words {
                     .and_if(entries_read.map(|read| format!("ENTRIESREAD {read}"))),
                 InGroup::Ensure { start: at } => Words::new("XGROUP CREATE").and(names).and(start(*at)).and("MKSTREAM"),
                 InGroup::Destroy => Words::new("XGROUP DESTROY").and(names),
-                InGroup::SetCursor(to) => Words::new("XGROUP SETID").and(names).and(start(*to)),
+                InGroup::AckAndDelete(..) | InGroup::Nack { .. } => unreachable!("left out"),
+                InGroup::SetCursor(to, read) => Words::new("XGROUP SETID")
+                    .and(names)
+                    .and(start(*to))
+                    .and_if(read.map(|read| format!("ENTRIESREAD {read}"))),
                 InGroup::CreateConsumer(name) => Words::new("XGROUP CREATECONSUMER").and(names).and(name),
                 InGroup::DeleteConsumer(name) => Words::new("XGROUP DELCONSUMER").and(names).and(name),
                 InGroup::Ack(ids) => Words::new("XACK").and(names).and(joined(ids)),
@@ -351,10 +366,11 @@ fn command(operation: &Operation) -> Words {
                 .and(format!("{stream} {group} {consumer} {min_idle_ms} {}", joined(ids)))
                 .and_if(how.deliveries.map(|deliveries| format!("RETRYCOUNT {deliveries}")))
                 .and_if(how.force.then_some("FORCE"))
+                .and_if(how.last_id.map(|id| format!("LASTID {id}")))
                 .and_if(how.just_ids.then_some("JUSTID")),
-            ByConsumer::AutoClaim { min_idle_ms, start, count } => {
-                Words::new("XAUTOCLAIM").and(format!("{stream} {group} {consumer} {min_idle_ms} {start} COUNT {count}"))
-            }
+            ByConsumer::AutoClaim { min_idle_ms, start, count, just_ids } => Words::new("XAUTOCLAIM")
+                .and(format!("{stream} {group} {consumer} {min_idle_ms} {start} COUNT {count}"))
+                .and_if(just_ids.then_some("JUSTID")),
         },
     }
 }
@@ -399,9 +415,13 @@ fn outcome(reply: Reply, operation: &Operation) -> Outcome {
             Outcome::Ids(reply.list().into_iter().map(Reply::id).collect())
         }
         Operation::By(_, ByConsumer::Claim { .. }) => Outcome::Messages(delivered(reply.entries())),
-        Operation::By(_, ByConsumer::AutoClaim { .. }) => {
+        Operation::By(_, ByConsumer::AutoClaim { just_ids, .. }) => {
             let [next, entries, deleted] = <[Reply; 3]>::try_from(reply.list()).unwrap();
             let deleted = deleted.list().into_iter().map(Reply::id).collect();
+            if *just_ids {
+                let ids = entries.list().into_iter().map(Reply::id).collect();
+                return Outcome::AutoClaimedIds(ids, deleted, next.id());
+            }
             Outcome::AutoClaimed(Delivered { deleted, ..delivered(entries.entries()) }, next.id())
         }
         _ => Outcome::Done,

@@ -116,10 +116,13 @@ pub(crate) enum Change {
         entry: Id,
         now_ms: u64,
     },
-    /// These entries were trimmed, each with its ordinal, though others before them stay.
+    /// `removed` live entries were trimmed, though others before them stay: those whose ordinals lie in these runs, each a first
+    /// ordinal and a number of them. The last that nothing stays before is `last`.
     TrimSome {
-        entries: Vec<(Id, u64)>,
+        runs: Vec<(u64, u64)>,
         front: Front,
+        last: Id,
+        removed: u64,
     },
     /// The stream's last ID and counters are these.
     SetLast {
@@ -127,6 +130,27 @@ pub(crate) enum Change {
         entries_added: u64,
         max_deleted_id: Id,
     },
+}
+
+/// Whom a change may give something to do, of those who wait for a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Wakes {
+    Nobody,
+    /// Those who wait for entries: there may be some for them.
+    Readers,
+    /// All: what somebody waits in is gone.
+    Everybody,
+}
+
+impl Change {
+    pub(crate) fn wakes(&self) -> Wakes {
+        match self {
+            // Going back makes old entries new.
+            Change::SetCursor { .. } | Change::Release { .. } => Wakes::Readers,
+            Change::DestroyGroup { .. } => Wakes::Everybody,
+            _ => Wakes::Nobody,
+        }
+    }
 }
 
 /// Entries to be added to one stream.
@@ -302,7 +326,7 @@ mod tests {
             (Change::Release { group: 1, ready_ms: 3, ids: vec![(id(5), 6)] }, "010e010301010506"),
             (Change::SetIdempotency(Idempotency::default()), "010f6464"),
             (produced, "01100207080109010203"),
-            (Change::TrimSome { entries: vec![(id(2), 9)], front }, "01110101020903040105"),
+            (Change::TrimSome { runs: vec![(9, 10)], front, last: id(2), removed: 7 }, "011101090a03040105010207"),
             (Change::SetLast { last_id: id(2), entries_added: 3, max_deleted_id: id(1) }, "01120102030101"),
         ];
         for (change, expected) in pinned {

@@ -63,7 +63,7 @@ pub(crate) struct Due {
 
 impl Due {
     fn of(id: Id, pending: &Pending) -> Due {
-        Due { owned: pending.consumer != NOBODY, ms: pending.delivered_ms, id }
+        Due { owned: !pending.is_released(), ms: pending.delivered_ms, id }
     }
 }
 
@@ -197,9 +197,14 @@ impl Pending {
         Pending { delivered_ms, consumer, deliveries, stamp: 0, stored: false }
     }
 
+    /// Whether nobody has it.
+    pub(crate) fn is_released(&self) -> bool {
+        self.consumer == NOBODY
+    }
+
     /// Whether somebody is to have delivered what was delivered at least `min_idle_ms` ago, or is ready for whoever comes.
     pub(crate) fn is_due(&self, now_ms: u64, min_idle_ms: u64) -> bool {
-        if self.consumer == NOBODY { self.delivered_ms <= now_ms } else { self.idle_ms(now_ms) >= min_idle_ms }
+        if self.is_released() { self.delivered_ms <= now_ms } else { self.idle_ms(now_ms) >= min_idle_ms }
     }
 
     /// How long ago it was delivered, in milliseconds; 0 if the clock has gone back since.

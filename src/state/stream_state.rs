@@ -108,12 +108,12 @@ impl StreamState {
                 self.length -= entries.len() as u64;
                 self.front = *front;
             }
-            Change::TrimSome { entries, front } => {
-                for &(id, ordinal) in entries {
-                    self.tombstones.insert(ordinal);
-                    self.trimmed_to = if ordinal < front.ordinal { self.trimmed_to.max(id) } else { self.trimmed_to };
+            Change::TrimSome { runs, front, last, removed } => {
+                for &(first, len) in runs {
+                    (first..first + len).for_each(|ordinal| self.tombstones.insert(ordinal));
                 }
-                self.length -= entries.len() as u64;
+                self.trimmed_to = self.trimmed_to.max(*last);
+                self.length -= removed;
                 self.front = *front;
             }
             Change::SetLast { last_id, entries_added, max_deleted_id } => {

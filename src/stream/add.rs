@@ -1,14 +1,17 @@
-//! Adding entries: one, or a batch that is there whole or not at all (`XADD`).
+//! Adding entries (`XADD`): one, also once only, or a batch that is there whole or not at all.
 
 use std::cell::Cell;
 
 use super::Stream;
+use super::cell::Inner;
 use super::core::{Ids, Plan, found};
-use crate::entry::{IntoFields, encode_body};
+use crate::entry::{FieldsIter, IntoFields, encode_body};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{Id, IdSpec};
+use crate::idempotency::Idempotent;
+use crate::log::stream_log::Blocks;
 use crate::options::Durability;
-use crate::state::change::{Added, Bodies};
+use crate::state::change::{Added, Bodies, Change};
 use crate::trim::Trim;
 
 thread_local! {
@@ -47,7 +50,7 @@ impl Stream {
     /// [`TooLarge`](crate::ErrorKind::TooLarge) and [`InvalidArgument`](crate::ErrorKind::InvalidArgument) (no fields) before anything is
     /// written. After another error the entry may be there once the broker is opened again.
     pub fn add(&self, fields: impl IntoFields) -> Result<Id> {
-        self.add_with(fields, IdSpec::Auto, None, self.core().options.durability)
+        self.add_with(fields, IdSpec::Auto, &How::plain(self))
     }
 
     /// Begins an entry with an ID of its own, a trim or another durability.
@@ -64,7 +67,7 @@ impl Stream {
     /// # Ok::<(), streamlog::Error>(())
     /// ```
     pub fn entry<F: IntoFields>(&self, fields: F) -> NewEntry<'_, F> {
-        NewEntry { stream: self, fields, id: IdSpec::Auto, trim: None, durability: self.core().options.durability }
+        NewEntry { stream: self, fields, id: IdSpec::Auto, how: How::plain(self) }
     }
 
     /// Adds several entries as one: after a crash they are all there or none, and no reader sees some without the
@@ -106,15 +109,14 @@ impl Stream {
     /// # Ok::<(), streamlog::Error>(())
     /// ```
     pub fn batch(&self) -> Batch<'_> {
-        let durability = self.core().options.durability;
-        Batch { stream: self, bodies: Bodies::default(), ids: Vec::new(), trim: None, durability }
+        Batch { stream: self, bodies: Bodies::default(), ids: Vec::new(), how: How::plain(self) }
     }
 
-    fn add_with(&self, fields: impl IntoFields, id: IdSpec, trim: Option<Trim>, durability: Durability) -> Result<Id> {
+    fn add_with(&self, fields: impl IntoFields, id: IdSpec, how: &How) -> Result<Id> {
         with_scratch(|bodies| {
             encode_body(fields, self.core().options.max_entry_bytes, &mut bodies.bytes)?;
             bodies.end_body();
-            let ids = self.add_bodies(&[id], bodies, trim, durability)?;
+            let ids = self.add_bodies(&[id], bodies, how)?;
             match ids {
                 Ids::One([id]) => Ok(id),
                 Ids::None | Ids::Many(_) => unreachable!("one entry has one ID"),
@@ -122,21 +124,67 @@ impl Stream {
         })
     }
 
-    fn add_bodies(&self, specs: &[IdSpec], bodies: &Bodies, trim: Option<Trim>, durability: Durability) -> Result<Ids> {
+    fn add_bodies(&self, specs: &[IdSpec], bodies: &Bodies, how: &How) -> Result<Ids> {
         if specs.contains(&IdSpec::Exact(Id::MIN)) {
             // Whatever else is wrong with the others.
             IdSpec::Exact(Id::MIN).assign(Id::MIN, 0)?;
         }
-        self.commit_created(durability, bodies, |inner, blocks| {
+        let once = how.idempotent.as_ref().map(|once| once.of(specs, bodies)).transpose()?;
+        let plan = |inner: &mut Inner, blocks: Blocks<'_>| {
             let now_ms = self.core().clock.now_ms();
+            if let Some((producer, id)) = &once
+                && let Some(entry) = inner.state.producers.find(producer, id, now_ms)
+            {
+                inner.state.count_duplicate();
+                return Ok(Plan::Nothing(Ids::One([entry])));
+            }
             let ids = assign(specs, inner.state.last_id, now_ms)?;
             let added = Added { ids: ids.as_slice(), bodies };
             let mut changes = Vec::new();
-            if let Some(trim) = trim {
-                changes.extend(found!(inner.state.plan_trim(trim, now_ms, Some(added), blocks)));
+            if let Some(trim) = how.trim {
+                let trimmed = found!(inner.state.plan_trim(trim, now_ms, Some(added), blocks));
+                changes.extend(trimmed.into_iter().flat_map(|trimmed| trimmed.changes));
+            }
+            if let (Some((producer, id)), &[entry]) = (&once, ids.as_slice()) {
+                let (producer, id) = (producer.to_vec(), id.clone());
+                changes.push(Change::Produced { producer, id, entry, now_ms });
             }
             Ok(Plan::Write { value: ids.clone(), ids, changes })
-        })
+        };
+        if how.create {
+            self.commit_created(how.durability, bodies, plan)
+        } else {
+            self.core().commit(&self.cell()?, how.durability, bodies, plan)
+        }
+    }
+}
+
+/// What is asked of an add, besides its entries.
+#[derive(Debug)]
+struct How {
+    trim: Option<Trim>,
+    durability: Durability,
+    /// Whether a stream that is not there is made.
+    create: bool,
+    idempotent: Option<Idempotent>,
+}
+
+impl How {
+    fn plain(stream: &Stream) -> How {
+        How { trim: None, durability: stream.core().options.durability, create: true, idempotent: None }
+    }
+}
+
+impl Idempotent {
+    /// The producer, and the ID that this add has with it.
+    fn of(&self, specs: &[IdSpec], bodies: &Bodies) -> Result<(&[u8], Vec<u8>)> {
+        self.check()?;
+        if specs != [IdSpec::Auto] {
+            let text = "IDMP/IDMPAUTO can be used only with auto-generated IDs";
+            return Err(Error::new(ErrorKind::InvalidArgument, text));
+        }
+        let body = bodies.iter().next().unwrap_or_default();
+        Ok((self.producer(), self.key(FieldsIter::over(body))))
     }
 }
 
@@ -159,8 +207,7 @@ pub struct NewEntry<'a, F> {
     stream: &'a Stream,
     fields: F,
     id: IdSpec,
-    trim: Option<Trim>,
-    durability: Durability,
+    how: How,
 }
 
 impl<'a, F: IntoFields> NewEntry<'a, F> {
@@ -172,35 +219,60 @@ impl<'a, F: IntoFields> NewEntry<'a, F> {
 
     /// Trims the stream in the same stroke (`XADD … MAXLEN …`), the new entry counted.
     pub fn trim(mut self, trim: Trim) -> Self {
-        self.trim = Some(trim);
+        self.how.trim = Some(trim);
+        self
+    }
+
+    /// Adds nothing, and returns the ID of the first, if the same was added before (`IDMP`, `IDMPAUTO`): for a producer that
+    /// cannot know whether an add that failed was made after all. The ID must be automatic. For how long, and how many of each
+    /// producer, is remembered: [`Stream::set_idempotency`].
+    pub fn idempotent(mut self, once: Idempotent) -> Self {
+        self.how.idempotent = Some(once);
+        self
+    }
+
+    /// Adds nothing to a stream that is not there: [`NoSuchStream`](ErrorKind::NoSuchStream) instead of a new one
+    /// (`NOMKSTREAM`).
+    pub fn existing_stream(mut self) -> Self {
+        self.how.create = false;
         self
     }
 
     /// What the entry must survive before [`add`](NewEntry::add) returns; the broker's durability if not said.
     pub fn durability(mut self, durability: Durability) -> Self {
-        self.durability = durability;
+        self.how.durability = durability;
         self
     }
 
-    /// The entry's stream, its fields and its durability, of an entry that gets its ID later.
-    pub(super) fn into_plain(self) -> Result<(&'a Stream, F, Durability)> {
-        let NewEntry { stream, fields, id, trim, durability } = self;
-        if id != IdSpec::Auto || trim.is_some() {
-            let text = "an entry that is added later gets its ID then, and trims nothing";
+    /// What is to be scheduled of an entry that gets its ID later.
+    pub(super) fn into_later(self) -> Result<Later<'a, F>> {
+        let NewEntry { stream, fields, id, how: How { trim, durability, create, idempotent } } = self;
+        if id != IdSpec::Auto || trim.is_some() || idempotent.is_some() {
+            let text = "an entry that is added later gets its ID then; it trims nothing, and is not idempotent";
             return Err(Error::new(ErrorKind::InvalidArgument, text));
         }
-        Ok((stream, fields, durability))
+        Ok(Later { stream, fields, durability, create })
     }
 
     /// Adds the entry and returns its ID.
     ///
     /// # Errors
     ///
-    /// As [`Stream::add`]; [`IdTooSmall`](crate::ErrorKind::IdTooSmall), [`IdsExhausted`](crate::ErrorKind::IdsExhausted) and
-    /// [`InvalidId`](crate::ErrorKind::InvalidId) (`0-0`).
+    /// As [`Stream::add`]; [`IdTooSmall`](ErrorKind::IdTooSmall), [`IdsExhausted`](ErrorKind::IdsExhausted) and
+    /// [`InvalidId`](ErrorKind::InvalidId) (`0-0`); [`InvalidArgument`](ErrorKind::InvalidArgument) for an
+    /// [`idempotent`](NewEntry::idempotent) entry with an ID of its own, and for an empty ID of a producer or of an add.
     pub fn add(self) -> Result<Id> {
-        self.stream.add_with(self.fields, self.id, self.trim, self.durability)
+        self.stream.add_with(self.fields, self.id, &self.how)
     }
+}
+
+/// An entry that is to be scheduled.
+pub(super) struct Later<'a, F> {
+    pub(super) stream: &'a Stream,
+    pub(super) fields: F,
+    pub(super) durability: Durability,
+    /// Whether a stream that is not there is made.
+    pub(super) create: bool,
 }
 
 /// Entries about to be added together: [`Stream::batch`].
@@ -210,8 +282,7 @@ pub struct Batch<'a> {
     stream: &'a Stream,
     bodies: Bodies,
     ids: Vec<IdSpec>,
-    trim: Option<Trim>,
-    durability: Durability,
+    how: How,
 }
 
 impl Batch<'_> {
@@ -260,13 +331,13 @@ impl Batch<'_> {
 
     /// Trims the stream in the same stroke, the new entries counted.
     pub fn trim(mut self, trim: Trim) -> Self {
-        self.trim = Some(trim);
+        self.how.trim = Some(trim);
         self
     }
 
     /// What the entries must survive before [`add`](Batch::add) returns; the broker's durability if not said.
     pub fn durability(mut self, durability: Durability) -> Self {
-        self.durability = durability;
+        self.how.durability = durability;
         self
     }
 
@@ -279,7 +350,7 @@ impl Batch<'_> {
         if self.is_empty() {
             return Ok(Vec::new());
         }
-        match self.stream.add_bodies(&self.ids, &self.bodies, self.trim, self.durability)? {
+        match self.stream.add_bodies(&self.ids, &self.bodies, &self.how)? {
             Ids::Many(ids) => Ok(ids),
             Ids::One([id]) => Ok(vec![id]),
             Ids::None => Ok(Vec::new()),

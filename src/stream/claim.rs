@@ -6,14 +6,14 @@ use std::time::Duration;
 use super::cell::Inner;
 use super::collect::Collector;
 use super::consumer::Asking;
-use super::core::{Ids, Plan, found};
+use super::core::{Plan, found};
 use super::{Consumer, Messages};
 use crate::clock::millis;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Id;
 use crate::log::Lookup;
 use crate::log::stream_log::Blocks;
-use crate::state::{Change, Pending};
+use crate::state::{Change, Group, Pending};
 
 /// Entries about to be taken over: [`Consumer::claim`].
 ///
@@ -46,13 +46,19 @@ const DELIVERIES_FORCED: u32 = 1;
 /// A pending entry, as the claims before it left it.
 #[derive(Debug, Clone, Copy)]
 struct Row {
-    delivered_ms: u64,
+    /// `None` if it was released: then it is idle for long enough.
+    delivered_ms: Option<u64>,
     deliveries: u32,
 }
 
 impl Row {
     fn of(pending: &Pending) -> Row {
-        Row { delivered_ms: pending.delivered_ms, deliveries: pending.deliveries }
+        let delivered_ms = (!pending.is_released()).then_some(pending.delivered_ms);
+        Row { delivered_ms, deliveries: pending.deliveries }
+    }
+
+    fn is_idle(&self, now_ms: u64, min_idle: Duration) -> bool {
+        self.delivered_ms.is_none_or(|ms| now_ms.saturating_sub(ms) >= millis(min_idle))
     }
 }
 
@@ -60,12 +66,29 @@ impl Row {
 #[derive(Debug, Clone, Copy, Default)]
 struct Options {
     force: bool,
-    idle: Option<Duration>,
+    delivered: Option<Delivered>,
     deliveries: Option<u32>,
+    last_id: Option<Id>,
     just_ids: bool,
 }
 
+/// When claimed entries count as delivered.
+#[derive(Debug, Clone, Copy)]
+enum Delivered {
+    Ago(Duration),
+    AtMs(u64),
+}
+
 impl Options {
+    /// When claimed entries count as delivered: never later than now.
+    fn delivered_ms(&self, now_ms: u64) -> u64 {
+        match self.delivered {
+            None => now_ms,
+            Some(Delivered::Ago(idle)) => now_ms.saturating_sub(millis(idle)),
+            Some(Delivered::AtMs(ms)) => ms.min(now_ms),
+        }
+    }
+
     /// The count of deliveries that a claimed entry gets.
     fn deliveries(&self, before: u32) -> u32 {
         self.deliveries.unwrap_or(if self.just_ids { before } else { before.saturating_add(1) })
@@ -92,7 +115,20 @@ impl Claim {
 
     /// Counts them as last delivered this long ago; now if not said (`IDLE`).
     pub fn idle(mut self, idle: Duration) -> Claim {
-        self.options.idle = Some(idle);
+        self.options.delivered = Some(Delivered::Ago(idle));
+        self
+    }
+
+    /// Counts them as last delivered at this time, in milliseconds since the Unix epoch; now if that is still to come
+    /// (`TIME`).
+    pub fn delivered_at_ms(mut self, ms: u64) -> Claim {
+        self.options.delivered = Some(Delivered::AtMs(ms));
+        self
+    }
+
+    /// Moves the group's cursor to this ID, if it is not so far yet, whatever is claimed (`LASTID`).
+    pub fn last_id(mut self, id: Id) -> Claim {
+        self.options.last_id = Some(id);
         self
     }
 
@@ -130,14 +166,18 @@ impl Claim {
             let mut found = Collector::default();
             let mut claimed: Vec<(Id, u32)> = Vec::new();
             let mut deleted = Vec::new();
-            let delivered_ms = now_ms.saturating_sub(options.idle.map_or(0, millis));
+            let delivered_ms = options.delivered_ms(now_ms);
+            let Group { cursor, entries_read, .. } = inner.state.groups[&group];
+            if let Some(cursor) = options.last_id.filter(|&id| id > cursor) {
+                changes.push(Change::SetCursor { group, cursor, entries_read });
+            }
             // What the IDs before made of an entry: one that is given twice is claimed twice, as Redis does.
             let mut rows: BTreeMap<Id, Option<Row>> = BTreeMap::new();
             for &id in &self.ids {
                 let pending = &inner.state.groups[&group].pending;
                 let row = rows.entry(id).or_insert_with(|| pending.get(&id).map(Row::of));
                 let idle = match row {
-                    Some(row) => is_idle(row.delivered_ms, now_ms, self.min_idle),
+                    Some(row) => row.is_idle(now_ms, self.min_idle),
                     None if options.force => true,
                     None => continue,
                 };
@@ -146,7 +186,7 @@ impl Claim {
                         let before = before.map_or(DELIVERIES_FORCED, |row| row.deliveries);
                         let deliveries = options.deliveries(before);
                         claimed.push((id, deliveries));
-                        *row = Some(Row { delivered_ms, deliveries });
+                        *row = Some(Row { delivered_ms: Some(delivered_ms), deliveries });
                     }
                     (Looked::Deleted, Some(_)) => {
                         deleted.push(id);
@@ -158,14 +198,9 @@ impl Claim {
             let deliveries = claimed.iter().map(|&(_, deliveries)| deliveries).collect();
             record(changes, asking, delivered_ms, claimed, &deleted);
             let value = (found, deliveries, deleted);
-            let changes = std::mem::take(changes);
-            Ok(if changes.is_empty() { Plan::Nothing(value) } else { Plan::Write { ids: Ids::None, changes, value } })
+            Ok(Plan::of(std::mem::take(changes), value))
         })
     }
-}
-
-fn is_idle(delivered_ms: u64, now_ms: u64, min_idle: Duration) -> bool {
-    now_ms.saturating_sub(delivered_ms) >= millis(min_idle)
 }
 
 /// What looking at a pending entry showed.
@@ -238,6 +273,18 @@ pub struct AutoClaim {
     from_others: bool,
 }
 
+/// What [`AutoClaim::just_ids`] took over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AutoClaimedIds {
+    /// The IDs of the entries.
+    pub ids: Vec<Id>,
+    /// IDs that were pending, but whose entries were deleted or trimmed: they are pending no longer.
+    pub deleted: Vec<Id>,
+    /// Where to go on: the next pending ID, or `0-0` if that was the last.
+    pub next: Id,
+}
+
 /// What [`AutoClaim::run`] took over.
 #[derive(Debug, Clone)]
 pub struct AutoClaimed {
@@ -277,16 +324,33 @@ impl AutoClaim {
         self
     }
 
-    /// Takes the entries over.
+    /// Takes the entries over. What was [released](super::Group::nack) until later is passed by until then.
     ///
     /// # Errors
     ///
     /// [`InvalidArgument`](ErrorKind::InvalidArgument) (a count of 0); otherwise as [`Claim::run`].
     pub fn run(self) -> Result<AutoClaimed> {
+        let group = self.consumer.group().clone();
+        let (found, deliveries, deleted, next) = self.claim(false)?;
+        Ok(AutoClaimed { messages: Messages::new(&group, found.finish()?, &deliveries, deleted), next })
+    }
+
+    /// Takes the entries over and returns their IDs only; their counts of deliveries stay (`JUSTID`).
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](AutoClaim::run).
+    pub fn just_ids(self) -> Result<AutoClaimedIds> {
+        let (found, _, deleted, next) = self.claim(true)?;
+        Ok(AutoClaimedIds { ids: found.ids().collect(), deleted, next })
+    }
+
+    fn claim(self, just_ids: bool) -> Result<(Collector, Vec<u32>, Vec<Id>, Id)> {
+        let options = Options { just_ids, ..Options::default() };
         if self.count == 0 {
             return Err(Error::new(ErrorKind::InvalidArgument, "the count must be greater than 0"));
         }
-        let (found, deliveries, deleted, next) = self.consumer.change(|inner, asking, blocks, changes| {
+        self.consumer.change(|inner, asking, blocks, changes| {
             let mut found = Collector::default();
             let mut claimed = Vec::new();
             let mut deleted = Vec::new();
@@ -301,9 +365,9 @@ impl AutoClaim {
                 if self.from_others && row.consumer == asking.consumer {
                     continue;
                 }
-                let idle = is_idle(row.delivered_ms, asking.now_ms, self.min_idle);
+                let idle = row.is_due(asking.now_ms, millis(self.min_idle));
                 match found!(inner.collect_idle(id, idle, blocks, &mut found))? {
-                    Looked::Idle => claimed.push((id, row.deliveries.saturating_add(1))),
+                    Looked::Idle => claimed.push((id, options.deliveries(row.deliveries))),
                     Looked::Deleted => deleted.push(id),
                     Looked::Busy => {}
                 }
@@ -312,9 +376,7 @@ impl AutoClaim {
             record(changes, asking, asking.now_ms, claimed, &deleted);
             let value = (found, deliveries, deleted, next);
             let changes = std::mem::take(changes);
-            Ok(if changes.is_empty() { Plan::Nothing(value) } else { Plan::Write { ids: Ids::None, changes, value } })
-        })?;
-        let messages = Messages::new(self.consumer.group(), found.finish()?, &deliveries, deleted);
-        Ok(AutoClaimed { messages, next })
+            Ok(Plan::of(changes, value))
+        })
     }
 }

@@ -25,7 +25,7 @@ use crate::log::writer::Roll;
 use crate::log::{Block, BlockCache, Lookup, Segment, SegmentFiles};
 use crate::options::{Durability, Options, Sabotage};
 use crate::state::Tables;
-use crate::state::change::{Added, Bodies, Change, encode_added, encode_change};
+use crate::state::change::{Added, Bodies, Change, Wakes, encode_added, encode_change};
 use crate::state::snapshot::{Snapshot, StreamSnapshot};
 use crate::storage::Storage;
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -78,7 +78,12 @@ pub(crate) enum Plan<T> {
 
 impl<T> Plan<T> {
     pub(crate) fn change(change: Change, value: T) -> Plan<T> {
-        Plan::Write { ids: Ids::None, changes: vec![change], value }
+        Plan::of(vec![change], value)
+    }
+
+    /// These changes, which may be none.
+    pub(crate) fn of(changes: Vec<Change>, value: T) -> Plan<T> {
+        if changes.is_empty() { Plan::Nothing(value) } else { Plan::Write { ids: Ids::None, changes, value } }
     }
 }
 
@@ -328,9 +333,13 @@ impl Core {
                 stream.state.apply_entry(id, body);
             }
             changes.iter().for_each(|change| stream.state.apply(change));
-            if stream.has_news() {
-                woken.append(&mut self.note_news(cell, stream, lsn, synced));
+            let mut these = if stream.has_news() { self.note_news(cell, stream, lsn, synced) } else { Vec::new() };
+            match changes.iter().map(Change::wakes).max() {
+                Some(Wakes::Everybody) => these = stream.wake_all(),
+                Some(Wakes::Readers) => these.extend(stream.wake_for_new()),
+                Some(Wakes::Nobody) | None => {}
             }
+            woken.append(&mut these);
             tail_bytes = self.count_tail(stream);
         }
         Ok(Made::Done { lsn, woken, tail_bytes })

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::Stream;
-use super::add::NewEntry;
+use super::add::{Later, NewEntry};
 use super::schedule::Target;
 use crate::clock::millis;
 use crate::entry::{IntoFields, encode_body};
@@ -74,11 +74,11 @@ impl<F: IntoFields> NewDelayed<'_, F> {
     ///
     /// # Errors
     ///
-    /// As [`Stream::add`]; [`InvalidArgument`](ErrorKind::InvalidArgument) if the entry was given an ID, or a trim: it gets its ID
-    /// when it is due.
+    /// As [`Stream::add`]; [`InvalidArgument`](ErrorKind::InvalidArgument) if the entry was given an ID or a trim, or is
+    /// [`idempotent`](NewEntry::idempotent); [`NoSuchStream`](ErrorKind::NoSuchStream) if it was told not to create one.
     pub fn schedule(self) -> Result<Delayed> {
         let NewDelayed { entry, due } = self;
-        let (stream, fields, durability) = entry.into_plain()?;
+        let Later { stream, fields, durability, create } = entry.into_later()?;
         let core = stream.core();
         let due_ms = match due {
             Due::In(delay) => core.clock.now_ms().saturating_add(millis(delay)),
@@ -86,7 +86,7 @@ impl<F: IntoFields> NewDelayed<'_, F> {
         };
         let mut body = Vec::new();
         encode_body(fields, core.options.max_entry_bytes, &mut body)?;
-        let target = Target::of(&*stream.cell_or_created()?);
+        let target = Target::of(&*if create { stream.cell_or_created()? } else { stream.cell()? });
         let id = core.schedule(target, due_ms, &body, durability)?;
         Ok(Delayed { stream: stream.clone(), target, id: DelayedId(id), due_ms })
     }

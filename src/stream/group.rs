@@ -234,17 +234,22 @@ impl Group {
     ///
     /// [`NoSuchGroup`](ErrorKind::NoSuchGroup); if it cannot be written.
     pub fn set_cursor(&self, to: impl Into<StartAt>) -> Result<()> {
+        self.set_cursor_and_read(to, None)
+    }
+
+    /// [`set_cursor`](Group::set_cursor), and how many entries the group counts as read there, for its lag (`ENTRIESREAD`); not
+    /// known if `None`.
+    ///
+    /// # Errors
+    ///
+    /// As [`set_cursor`](Group::set_cursor).
+    pub fn set_cursor_and_read(&self, to: impl Into<StartAt>, entries_read: Option<u64>) -> Result<()> {
         let to = to.into();
         self.change(self.stream.core().options.durability, |inner, group, _| {
             let cursor = to.resolve(inner);
-            Ok(Plan::change(Change::SetCursor { group, cursor, entries_read: None }, ()))
-        })?;
-        // Going back can make old entries new for whoever waits.
-        if let Some(cell) = self.stream.found() {
-            let woken = cell.lock().wake_for_new();
-            woken.into_iter().for_each(std::task::Waker::wake);
-        }
-        Ok(())
+            let entries_read = entries_read.map(|read| read.min(inner.state.entries_added));
+            Ok(Plan::change(Change::SetCursor { group, cursor, entries_read }, ()))
+        })
     }
 
     /// Destroys the group, with what is pending in it (`XGROUP DESTROY`); returns whether there was one. Whoever waits
@@ -259,14 +264,7 @@ impl Group {
         });
         match destroyed {
             Err(error) if error.kind() == ErrorKind::NoSuchGroup => Ok(false),
-            Err(error) => Err(error),
-            Ok(destroyed) => {
-                if let Some(cell) = self.stream.found() {
-                    let waiting = cell.lock().wake_all();
-                    waiting.into_iter().for_each(std::task::Waker::wake);
-                }
-                Ok(destroyed)
-            }
+            destroyed => destroyed,
         }
     }
 

@@ -6,6 +6,7 @@ use super::cell::Inner;
 use super::{Group, Stream};
 use crate::error::Result;
 use crate::id::Id;
+use crate::idempotency::Idempotency;
 use crate::log::Lookup;
 use crate::trim::Retention;
 
@@ -35,6 +36,24 @@ pub struct StreamInfo {
     pub disk_bytes: u64,
     /// What the stream keeps of itself.
     pub retention: Retention,
+    /// What it remembers of idempotent producers.
+    pub producers: ProducersInfo,
+}
+
+/// What can be told of a stream's idempotent producers: [`StreamInfo::producers`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ProducersInfo {
+    /// For how long, and how many of each, IDs are remembered.
+    pub settings: Idempotency,
+    /// How many producers have IDs that are remembered.
+    pub producers: u64,
+    /// How many IDs are remembered, of all of them.
+    pub ids: u64,
+    /// How many entries were ever added with an ID.
+    pub added: u64,
+    /// How many adds were ever found to be made before. A crash may forget the latest of them.
+    pub duplicates: u64,
 }
 
 /// What can be told of a group: [`Group::info`].
@@ -67,6 +86,10 @@ pub struct ConsumerInfo {
     pub idle: Duration,
     /// How long ago it last got anything; `None` if it never did.
     pub inactive: Option<Duration>,
+    /// When it last asked for anything, in milliseconds since the Unix epoch.
+    pub seen_ms: u64,
+    /// When it last got anything; `None` if it never did.
+    pub active_ms: Option<u64>,
 }
 
 impl Stream {
@@ -76,8 +99,10 @@ impl Stream {
     ///
     /// [`NoSuchStream`](crate::ErrorKind::NoSuchStream).
     pub fn info(&self) -> Result<StreamInfo> {
+        let now_ms = self.core().clock.now_ms();
         self.core().read(&*self.cell()?, |inner, _| {
             let state = &inner.state;
+            let (producers, ids) = state.producers.tracked(now_ms);
             let length = inner.visible_len();
             Ok(Lookup::Found(StreamInfo {
                 length,
@@ -91,6 +116,13 @@ impl Stream {
                 segments: state.log.segments().count(),
                 disk_bytes: state.log.segment_bytes(),
                 retention: state.retention,
+                producers: ProducersInfo {
+                    settings: state.producers.settings(),
+                    producers,
+                    ids,
+                    added: state.producers.added,
+                    duplicates: state.producers.duplicates,
+                },
             }))
         })
     }
@@ -146,6 +178,8 @@ impl Group {
                 pending: consumer.pending.len() as u64,
                 idle: since(consumer.seen_ms),
                 inactive: consumer.active_ms.map(since),
+                seen_ms: consumer.seen_ms,
+                active_ms: consumer.active_ms,
             };
             let mut consumers: Vec<_> = group.consumers.values().map(info).collect();
             consumers.sort_unstable_by(|a, b| a.name.cmp(&b.name));

@@ -33,6 +33,10 @@ impl Message {
         &self.entry
     }
 
+    pub(super) fn group(&self) -> &Group {
+        &self.group
+    }
+
     /// The entry, without the means to acknowledge it.
     pub fn into_entry(self) -> Entry {
         self.entry

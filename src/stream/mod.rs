@@ -14,13 +14,16 @@ pub(crate) mod collect;
 mod consumer;
 pub(crate) mod core;
 mod delayed;
+mod delete;
 mod group;
 mod info;
 pub(crate) mod kept;
 mod message;
+mod nack;
 mod pending;
 mod range;
 mod read;
+mod remove;
 mod schedule;
 mod together;
 mod trim;
@@ -33,17 +36,19 @@ use std::sync::{Arc, OnceLock};
 pub use self::add::{Batch, NewEntry};
 use self::catalog::check_name;
 use self::cell::StreamCell;
-pub use self::claim::{AutoClaim, AutoClaimed, Claim};
+pub use self::claim::{AutoClaim, AutoClaimed, AutoClaimedIds, Claim};
 pub use self::consumer::{Consumer, Fetch, History, ReadNew};
 use self::core::Core;
 pub use self::delayed::{Delayed, DelayedId, NewDelayed};
 pub use self::group::{Group, NewGroup, StartAt};
-pub use self::info::{ConsumerInfo, GroupInfo, StreamInfo};
+pub use self::info::{ConsumerInfo, GroupInfo, ProducersInfo, StreamInfo};
 pub use self::message::{Message, Messages};
+pub use self::nack::Nack;
 pub use self::pending::{PendingEntry, PendingRange, PendingSummary};
 pub use self::range::{Range, Scan};
 pub use self::read::Read;
 use crate::error::{Error, ErrorKind, Result};
+use crate::idempotency::Idempotency;
 use crate::log::stream_log::Blocks;
 use crate::options::Durability;
 use crate::state::change::{Bodies, Change};
@@ -162,6 +167,38 @@ impl Stream {
     /// [`NoSuchStream`](crate::ErrorKind::NoSuchStream).
     pub fn retention(&self) -> Result<Retention> {
         self.core().read(&*self.cell()?, |inner, _| Ok(crate::log::Lookup::Found(inner.state.retention)))
+    }
+
+    /// Sets for how long, and how many of each producer, the IDs of [idempotent](NewEntry::idempotent) adds are remembered
+    /// (`XCFGSET`). Other settings than before forget all that was remembered.
+    ///
+    /// ```
+    /// use streamlog::Idempotency;
+    ///
+    /// # let broker = streamlog::Broker::in_memory()?;
+    /// let orders = broker.stream("orders")?;
+    /// orders.create()?;
+    /// orders.set_idempotency(Idempotency::default().seconds(3600)?.ids(1000)?)?;
+    /// # Ok::<(), streamlog::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`NoSuchStream`](crate::ErrorKind::NoSuchStream); if it cannot be written.
+    pub fn set_idempotency(&self, settings: Idempotency) -> Result<()> {
+        self.change(self.core().options.durability, |inner, _| {
+            let same = inner.state.producers.settings() == settings;
+            Ok(if same { Plan::Nothing(()) } else { Plan::change(Change::SetIdempotency(settings), ()) })
+        })
+    }
+
+    /// What was set with [`set_idempotency`](Stream::set_idempotency).
+    ///
+    /// # Errors
+    ///
+    /// [`NoSuchStream`](crate::ErrorKind::NoSuchStream).
+    pub fn idempotency(&self) -> Result<Idempotency> {
+        self.core().read(&*self.cell()?, |inner, _| Ok(crate::log::Lookup::Found(inner.state.producers.settings())))
     }
 
     /// Changes the stream, which must be there.

@@ -7,6 +7,7 @@ use super::Group;
 use crate::clock::millis;
 use crate::error::Result;
 use crate::id::{Id, inclusive};
+use crate::state::Pending;
 
 /// What is pending in a group, in short: [`Group::pending`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,12 +27,17 @@ pub struct PendingSummary {
 pub struct PendingEntry {
     /// The entry's ID.
     pub id: Id,
-    /// With whom it is pending.
+    /// With whom it is pending; empty if it was [given back](Group::nack).
     pub consumer: String,
-    /// How long ago it was last delivered.
+    /// How long ago it was last delivered; nothing if it was given back.
     pub idle: Duration,
     /// How often it was delivered.
     pub deliveries: u32,
+    /// When it was last delivered, in milliseconds since the Unix epoch; if it was given back, from when on it is delivered
+    /// again.
+    pub since_ms: u64,
+    /// Whether it was given back, and is with nobody.
+    pub released: bool,
 }
 
 impl Group {
@@ -76,6 +82,22 @@ impl Group {
     }
 }
 
+impl crate::state::Group {
+    fn entry(&self, id: Id, row: &Pending, now_ms: u64) -> PendingEntry {
+        let consumer = self.consumers.get(&row.consumer).map(|consumer| consumer.name.to_string());
+        let released = row.is_released();
+        let idle_ms = if released { 0 } else { row.idle_ms(now_ms) };
+        PendingEntry {
+            id,
+            consumer: consumer.unwrap_or_default(),
+            idle: Duration::from_millis(idle_ms),
+            deliveries: row.deliveries,
+            since_ms: row.delivered_ms,
+            released,
+        }
+    }
+}
+
 /// A range of what is pending: [`Group::pending_range`].
 #[derive(Debug, Clone)]
 #[must_use = "nothing is read before `read` is called"]
@@ -88,7 +110,7 @@ pub struct PendingRange {
 }
 
 impl PendingRange {
-    /// Only what was last delivered at least this long ago.
+    /// Only what was last delivered at least this long ago, or was given back and can be delivered again.
     pub fn idle(mut self, idle: Duration) -> PendingRange {
         self.idle = idle;
         self
@@ -119,10 +141,8 @@ impl PendingRange {
             let mut entries = Vec::new();
             let mut take = |id: Id| {
                 let row = &group.pending[&id];
-                let idle = Duration::from_millis(row.idle_ms(now_ms));
-                if idle.as_millis() >= u128::from(millis(self.idle)) && entries.len() < self.count {
-                    let consumer = group.consumers[&row.consumer].name.to_string();
-                    entries.push(PendingEntry { id, consumer, idle, deliveries: row.deliveries });
+                if (self.idle.is_zero() || row.is_due(now_ms, millis(self.idle))) && entries.len() < self.count {
+                    entries.push(group.entry(id, row, now_ms));
                 }
                 entries.len() < self.count
             };

@@ -8,7 +8,7 @@ use std::task::Waker;
 
 use super::cell::{Inner, StreamCell};
 use super::core::{Core, Ids, Made, Part};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::log::Segment;
 use crate::log::segment::At;
 use crate::log::stream_log::Blocks;

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use streamlog::{Broker, Consumer, Entry, Group, Id, ManualClock, Messages, Result};
+use streamlog::{Broker, Consumer, Entry, Group, Id, Idempotency, Idempotent, ManualClock, Messages, Result};
 
 use super::model::{self, Model};
-use super::operation::{ByConsumer, Delivered, Fields, InGroup, Limit, OnStream, Operation, Outcome, Retention, Trim};
+use super::operation::{
+    ByConsumer, Delivered, Fields, InGroup, Limit, OnStream, Operation, Outcome, Retention, Trim, Verdict,
+};
 
 /// A time after every time in a test: idle times then tell when things happened.
 const LATER_MS: u64 = 1 << 50;
@@ -37,7 +39,11 @@ pub(crate) struct StreamView {
     pub(crate) retention: streamlog::Retention,
     pub(crate) entries: Vec<(Id, Fields)>,
     pub(crate) groups: BTreeMap<String, GroupView>,
+    pub(crate) producers: ProducersView,
 }
+
+/// For how many seconds, and how many of each, IDs of producers are remembered, and how many there ever were.
+pub(crate) type ProducersView = (u64, u32, u64);
 
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct GroupView {
@@ -82,6 +88,22 @@ impl Engine {
             OnStream::Add { id, fields, trim: Some(trim) } => {
                 Outcome::Ids(vec![stream.entry(fields).id(*id).trim((*trim).into()).add()?])
             }
+            OnStream::AddOnce { producer, id, fields, trim } => {
+                let once = match id {
+                    Some(id) => Idempotent::new(producer, id),
+                    None => Idempotent::by_content(producer),
+                };
+                let entry = stream.entry(fields).idempotent(once).existing_stream();
+                Outcome::Ids(vec![match trim {
+                    Some(trim) => entry.trim((*trim).into()).add()?,
+                    None => entry.add()?,
+                }])
+            }
+            OnStream::SetIdempotency(seconds, ids) => {
+                stream.set_idempotency(Idempotency::default().seconds(*seconds)?.ids(*ids)?)?;
+                Outcome::Done
+            }
+            OnStream::Remove(ids, references) => Outcome::Removed(stream.remove(ids, *references)?),
             OnStream::AddBatch { entries, trim } => {
                 let mut batch = stream.batch();
                 for (id, fields) in entries {
@@ -154,13 +176,31 @@ impl Engine {
         Ok(match operation {
             InGroup::Create { .. } | InGroup::Ensure { .. } => unreachable!("done above"),
             InGroup::Destroy => Outcome::Flag(group.destroy()?),
-            InGroup::SetCursor(to) => {
+            InGroup::SetCursor(to, None) => {
                 group.set_cursor(*to)?;
+                Outcome::Done
+            }
+            InGroup::SetCursor(to, read) => {
+                group.set_cursor_and_read(*to, *read)?;
                 Outcome::Done
             }
             InGroup::CreateConsumer(name) => Outcome::Flag(group.create_consumer(name)?),
             InGroup::DeleteConsumer(name) => Outcome::Count(group.delete_consumer(name)?),
             InGroup::Ack(ids) => Outcome::Count(group.ack(ids)?),
+            InGroup::AckAndDelete(ids, references) => Outcome::Removed(group.ack_and_delete(ids, *references)?),
+            InGroup::Nack { ids, how } => {
+                let nack = group.nack(ids).after(Duration::from_millis(how.delay_ms));
+                let nack = match how.verdict {
+                    Verdict::Silent => nack.silent(),
+                    Verdict::Fail => nack,
+                    Verdict::Fatal => nack.fatal(),
+                };
+                let nack = if how.force { nack.force() } else { nack };
+                Outcome::Count(match how.deliveries {
+                    Some(deliveries) => nack.deliveries(deliveries).run()?,
+                    None => nack.run()?,
+                })
+            }
             InGroup::PendingRange { bounds, idle_ms, consumer, count } => {
                 let mut range = group.pending_range(*bounds).idle(Duration::from_millis(*idle_ms));
                 if let Some(name) = consumer {
@@ -211,15 +251,26 @@ impl Engine {
                 if let Some(idle) = how.idle_ms {
                     claim = claim.idle(Duration::from_millis(idle));
                 }
+                if let Some(ms) = how.at_ms {
+                    claim = claim.delivered_at_ms(ms);
+                }
+                if let Some(id) = how.last_id {
+                    claim = claim.last_id(id);
+                }
                 if let Some(deliveries) = how.deliveries {
                     claim = claim.deliveries(deliveries);
                 }
                 if how.just_ids { Outcome::Ids(claim.just_ids()?) } else { Outcome::Messages(delivered(&claim.run()?)) }
             }
-            ByConsumer::AutoClaim { min_idle_ms, start, count } => {
-                let claim = consumer.auto_claim(Duration::from_millis(*min_idle_ms));
-                let claimed = claim.start(*start).count(*count).run()?;
-                Outcome::AutoClaimed(delivered(&claimed.messages), claimed.next)
+            ByConsumer::AutoClaim { min_idle_ms, start, count, just_ids } => {
+                let claim = consumer.auto_claim(Duration::from_millis(*min_idle_ms)).start(*start).count(*count);
+                if *just_ids {
+                    let claimed = claim.just_ids()?;
+                    Outcome::AutoClaimedIds(claimed.ids, claimed.deleted, claimed.next)
+                } else {
+                    let claimed = claim.run()?;
+                    Outcome::AutoClaimed(delivered(&claimed.messages), claimed.next)
+                }
             }
         })
     }
@@ -258,6 +309,10 @@ impl Engine {
             max_deleted_id: info.max_deleted_id,
             trimmed_to: info.trimmed_to,
             retention: info.retention,
+            producers: {
+                let producers = info.producers;
+                (producers.settings.duration().as_secs(), producers.settings.ids_max(), producers.added)
+            },
             entries: stream.range(..).read()?.iter().map(entry).collect(),
             groups: groups
                 .iter()
@@ -275,12 +330,14 @@ fn group_view(stream: &streamlog::Stream, info: &streamlog::GroupInfo) -> Result
     let consumers = group.consumers()?;
     assert_eq!(consumers.len(), info.consumers);
     let at = |idle: Duration| LATER_MS - millis(idle);
-    let rows = group.pending_range(..).read()?.into_iter();
+    let rows: Vec<_> = group.pending_range(..).read()?;
+    assert!(rows.iter().all(|row| row.released == row.consumer.is_empty()));
+    assert!(rows.iter().all(|row| row.since_ms == if row.released { row.since_ms } else { at(row.idle) }));
     Ok(GroupView {
         cursor: info.last_delivered_id,
         entries_read: info.entries_read,
         lag: info.lag,
-        pending: rows.map(|row| (row.id, row.consumer, at(row.idle), row.deliveries)).collect(),
+        pending: rows.into_iter().map(|row| (row.id, row.consumer, row.since_ms, row.deliveries)).collect(),
         summary: (summary.count, summary.ids, summary.consumers),
         consumers: consumers
             .into_iter()
@@ -330,6 +387,7 @@ fn model_stream_view(stream: &model::Stream) -> StreamView {
         max_deleted_id: stream.max_deleted_id,
         trimmed_to: stream.trimmed_to,
         retention: stream.retention.into(),
+        producers: (stream.producers.seconds.into(), stream.producers.ids_max, stream.producers.added),
         entries: stream.entries.iter().map(|(id, fields)| (*id, fields.clone())).collect(),
         groups: groups.collect(),
     }
@@ -372,13 +430,12 @@ impl From<Trim> for streamlog::Trim {
             Limit::MinId(id) => streamlog::Trim::min_id(id),
             Limit::AgeMs(age) => streamlog::Trim::max_age(Duration::from_millis(age)),
             Limit::None => {
-                return if trim.only_acknowledged {
-                    streamlog::Trim::acknowledged()
-                } else {
-                    streamlog::Trim::max_len(0)
-                };
+                let all =
+                    if trim.only_acknowledged { streamlog::Trim::acknowledged() } else { streamlog::Trim::max_len(0) };
+                return all.references(trim.references);
             }
         };
+        let by = by.references(trim.references);
         if trim.only_acknowledged { by.only_acknowledged() } else { by }
     }
 }

@@ -3,10 +3,12 @@
 
 use std::ops::Bound;
 
-use streamlog::{Id, IdSpec, StartAt};
+use streamlog::{Id, IdSpec, References, StartAt};
 
 use super::model::Model;
-use super::operation::{Bounds, ByConsumer, Fields, HowToClaim, InGroup, Limit, OnStream, Operation, Retention, Trim};
+use super::operation::{
+    Bounds, ByConsumer, Fields, HowToClaim, HowToNack, InGroup, Limit, OnStream, Operation, Retention, Trim, Verdict,
+};
 
 const STREAMS: [&str; 2] = ["orders", "audit"];
 const GROUPS: [&str; 2] = ["billing", "search"];
@@ -152,7 +154,26 @@ impl<'a> Dice<'a> {
             _ => Limit::None,
         };
         // Everything goes only if acknowledged.
-        Trim { limit, only_acknowledged: limit == Limit::None || self.one_in(3) }
+        let only_acknowledged = limit == Limit::None || self.one_in(3);
+        Trim { limit, only_acknowledged, references: self.references() }
+    }
+
+    fn references(&mut self) -> References {
+        [References::Keep, References::Delete, References::Acknowledged][usize::from(self.below(3))]
+    }
+
+    /// One of few, so that some come twice.
+    fn name(&mut self) -> String {
+        ["p", "q", "r"][usize::from(self.below(3))].to_owned()
+    }
+
+    fn nack(&mut self) -> HowToNack {
+        HowToNack {
+            verdict: [Verdict::Fail, Verdict::Silent, Verdict::Fatal][usize::from(self.below(3))],
+            deliveries: self.option(5, |dice| u32::from(dice.below(5))),
+            delay_ms: if self.one_in(2) { u64::from(self.below(40)) } else { 0 },
+            force: self.one_in(4),
+        }
     }
 
     fn retention(&mut self) -> Retention {
@@ -201,7 +222,7 @@ impl<'a> Dice<'a> {
         if exhausted && self.one_in(4) {
             return OnStream::DeleteStream;
         }
-        match self.below(44) {
+        match self.below(52) {
             0..18 => OnStream::Add {
                 id: self.new_id(stream),
                 fields: self.fields(),
@@ -218,6 +239,14 @@ impl<'a> Dice<'a> {
                 backwards: self.one_in(2),
                 count: self.option(2, Dice::count),
             },
+            44..48 => OnStream::AddOnce {
+                producer: self.name(),
+                id: self.option(2, Dice::name),
+                fields: vec![(b"n".to_vec(), vec![self.below(3)])],
+                trim: self.option(8, |dice| dice.trim(stream)),
+            },
+            48..51 => OnStream::Remove(self.ids(stream), self.references()),
+            51 => OnStream::SetIdempotency(1 + u32::from(self.below(2)), 1 + u32::from(self.below(3))),
             40..42 => OnStream::Read { after: self.start(stream), count: self.option(2, Dice::count) },
             _ if self.one_in(8) => OnStream::DeleteStream,
             _ => OnStream::Create,
@@ -228,13 +257,15 @@ impl<'a> Dice<'a> {
         if !self.has_groups(stream) && !self.one_in(8) {
             return InGroup::Ensure { start: self.start(stream) };
         }
-        match self.below(17) {
+        match self.below(24) {
             0 => InGroup::Create {
                 start: self.start(stream),
                 entries_read: self.option(3, |dice| u64::from(dice.below(20))),
             },
             1 => InGroup::Ensure { start: self.start(stream) },
-            2..4 => InGroup::SetCursor(self.start(stream)),
+            2..4 => InGroup::SetCursor(self.start(stream), self.option(3, |dice| u64::from(dice.below(20)))),
+            17..20 => InGroup::AckAndDelete(self.ids(stream), self.references()),
+            20..24 => InGroup::Nack { ids: self.ids(stream), how: self.nack() },
             4..10 => InGroup::Ack(self.ids(stream)),
             10..14 => InGroup::PendingRange {
                 bounds: self.bounds(stream),
@@ -263,7 +294,9 @@ impl<'a> Dice<'a> {
                 how: HowToClaim {
                     force: self.one_in(3),
                     idle_ms: self.option(4, |dice| u64::from(dice.below(50)).min(dice.model.now_ms)),
+                    at_ms: self.option(6, |dice| dice.model.now_ms + u64::from(dice.below(20))),
                     deliveries: self.option(4, |dice| u32::from(dice.below(5))),
+                    last_id: self.option(6, |dice| dice.id(stream)),
                     just_ids: self.one_in(4),
                 },
             },
@@ -271,6 +304,7 @@ impl<'a> Dice<'a> {
                 min_idle_ms: self.some_ms(),
                 start: if self.one_in(2) { self.id(stream) } else { Id::MIN },
                 count: self.count(),
+                just_ids: self.one_in(4),
             },
         }
     }

@@ -6,10 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Bound, RangeBounds};
 
-use streamlog::{ErrorKind, Id, IdSpec, StartAt};
+use streamlog::{ErrorKind, Id, IdSpec, References, Removal, StartAt};
 
 use super::operation::{
-    Bounds, ByConsumer, Delivered, Fields, HowToClaim, InGroup, Limit, OnStream, Operation, Outcome, Retention, Trim,
+    Bounds, ByConsumer, Delivered, Fields, HowToClaim, HowToNack, InGroup, Limit, OnStream, Operation, Outcome,
+    Retention, Trim, Verdict,
 };
 
 /// A broker.
@@ -31,6 +32,26 @@ pub(crate) struct Stream {
     pub(crate) trimmed_to: Id,
     pub(crate) retention: Retention,
     pub(crate) groups: BTreeMap<String, Group>,
+    pub(crate) producers: Producers,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Producers {
+    pub(crate) seconds: u32,
+    pub(crate) ids_max: u32,
+    pub(crate) added: u64,
+    pub(crate) duplicates: u64,
+    /// When what is expired was last forgotten.
+    swept_ms: u64,
+    /// Of each producer its latest: what makes them the same, the entry, the time.
+    latest: BTreeMap<String, Vec<(Once, Id, u64)>>,
+}
+
+/// What makes two adds of a producer the same.
+#[derive(Debug, Clone, PartialEq)]
+enum Once {
+    Id(String),
+    Content(Fields),
 }
 
 #[derive(Debug, Clone, Default)]
@@ -43,7 +64,9 @@ pub(crate) struct Group {
 
 #[derive(Debug, Clone)]
 pub(crate) struct Pending {
+    /// Empty if it was given back.
     pub(crate) consumer: String,
+    /// If it was given back: from when on it is delivered again.
     pub(crate) delivered_ms: u64,
     pub(crate) deliveries: u32,
     /// When it was last delivered, counted in moments.
@@ -128,6 +151,36 @@ impl Model {
             OnStream::DeleteStream => Outcome::Flag(self.streams.remove(name).is_some()),
             OnStream::Add { id, fields, trim } => {
                 Outcome::Ids(self.add(name, std::slice::from_ref(&(*id, fields.clone())), *trim)?)
+            }
+            OnStream::AddOnce { producer, id, fields, trim } => {
+                let stream = self.stream(name)?;
+                let once = match id {
+                    Some(id) => Once::Id(id.clone()),
+                    None => {
+                        let mut content = fields.clone();
+                        content.sort();
+                        Once::Content(content)
+                    }
+                };
+                if let Some(entry) = stream.producers.find(producer, &once, now_ms) {
+                    stream.producers.duplicates += 1;
+                    return Ok(Outcome::Ids(vec![entry]));
+                }
+                let ids = self.add(name, &[(IdSpec::Auto, fields.clone())], *trim)?;
+                self.stream(name)?.producers.remember(producer, once, ids[0], now_ms);
+                Outcome::Ids(ids)
+            }
+            OnStream::SetIdempotency(seconds, ids_max) => {
+                let producers = &mut self.stream(name)?.producers;
+                if (*seconds, *ids_max) != (producers.seconds, producers.ids_max) {
+                    (producers.seconds, producers.ids_max) = (*seconds, *ids_max);
+                    producers.latest.clear();
+                }
+                Outcome::Done
+            }
+            OnStream::Remove(ids, references) => {
+                let stream = self.stream(name)?;
+                Outcome::Removed(ids.iter().map(|id| stream.remove(*id, *references)).collect())
             }
             OnStream::AddBatch { entries, trim } => Outcome::Ids(self.add(name, entries, *trim)?),
             OnStream::Delete(ids) => Outcome::Count(self.stream(name)?.delete(ids)),
@@ -214,10 +267,11 @@ impl Model {
                 let stream = self.streams.get_mut(&names[0]);
                 Outcome::Flag(stream.is_some_and(|stream| stream.groups.remove(&names[1]).is_some()))
             }
-            InGroup::SetCursor(to) => {
-                let cursor = self.stream(&names[0]).map_err(|_| ErrorKind::NoSuchGroup)?.resolve(*to);
+            InGroup::SetCursor(to, read) => {
+                let stream = self.stream(&names[0]).map_err(|_| ErrorKind::NoSuchGroup)?;
+                let (cursor, added) = (stream.resolve(*to), stream.entries_added);
                 let group = self.group(names.each_ref())?;
-                (group.cursor, group.entries_read) = (cursor, None);
+                (group.cursor, group.entries_read) = (cursor, read.map(|read| read.min(added)));
                 Outcome::Done
             }
             InGroup::CreateConsumer(name) => {
@@ -237,11 +291,35 @@ impl Model {
                 let group = self.group(names.each_ref())?;
                 Outcome::Count(ids.iter().filter(|id| group.pending.remove(id).is_some()).count() as u64)
             }
+            InGroup::AckAndDelete(ids, references) => {
+                self.group(names.each_ref())?;
+                let [stream, group] = names;
+                let stream = self.streams.get_mut(stream).expect("it has the group");
+                let mut remove = |id: &Id| {
+                    if stream.groups.get_mut(group).expect("it was just found").pending.remove(id).is_none() {
+                        return Removal::Missing;
+                    }
+                    match stream.remove(*id, *references) {
+                        Removal::Missing => Removal::Removed,
+                        removal => removal,
+                    }
+                };
+                Outcome::Removed(ids.iter().map(&mut remove).collect())
+            }
+            InGroup::Nack { ids, how } => {
+                self.group(names.each_ref())?;
+                let [stream, group] = names;
+                let stream = self.streams.get_mut(stream).expect("it has the group");
+                let group = stream.groups.get_mut(group).expect("it was just found");
+                let entries = &stream.entries;
+                let released = ids.iter().filter(|id| group.release(**id, how, now_ms, entries.contains_key(id)));
+                Outcome::Count(released.count() as u64)
+            }
             InGroup::PendingRange { bounds, idle_ms, consumer, count } => {
                 let rows = self.group(names.each_ref())?.pending.iter();
                 let rows = rows.filter(|(id, row)| {
                     bounds.contains(id)
-                        && row.idle_ms(now_ms) >= *idle_ms
+                        && (*idle_ms == 0 || row.is_due(now_ms, *idle_ms))
                         && consumer.as_ref().is_none_or(|name| row.consumer == *name)
                 });
                 let row = |(id, row): (&Id, &Pending)| (*id, row.consumer.clone(), row.idle_ms(now_ms), row.deliveries);
@@ -281,9 +359,15 @@ impl Model {
                     Outcome::Messages(claimed)
                 }
             }
-            ByConsumer::AutoClaim { min_idle_ms, start, count } => {
-                let (claimed, next) = asking.auto_claim(*min_idle_ms, *start, *count, false);
-                Outcome::AutoClaimed(claimed, next)
+            ByConsumer::AutoClaim { min_idle_ms, start, count, just_ids } => {
+                let how = HowToClaim { just_ids: *just_ids, ..HowToClaim::default() };
+                let (claimed, next) = asking.auto_claim(*min_idle_ms, *start, *count, &how, false);
+                if *just_ids {
+                    let ids = claimed.messages.into_iter().map(|(id, ..)| id).collect();
+                    Outcome::AutoClaimedIds(ids, claimed.deleted, next)
+                } else {
+                    Outcome::AutoClaimed(claimed, next)
+                }
             }
         };
         if asking.got {
@@ -321,26 +405,58 @@ impl Stream {
     }
 
     fn delete(&mut self, ids: &[Id]) -> u64 {
-        let deleted: Vec<_> = ids.iter().filter(|id| self.entries.remove(id).is_some()).collect();
-        self.max_deleted_id = deleted.iter().map(|id| **id).fold(self.max_deleted_id, Id::max);
-        deleted.len() as u64
+        let removed = ids.iter().filter(|id| self.remove(**id, References::Keep) == Removal::Removed);
+        removed.count() as u64
+    }
+
+    fn is_referenced(&self, id: Id) -> bool {
+        self.groups.values().any(|group| id > group.cursor || group.pending.contains_key(&id))
+    }
+
+    fn remove(&mut self, id: Id, references: References) -> Removal {
+        if references == References::Acknowledged && self.is_referenced(id) {
+            return Removal::Referenced;
+        }
+        if self.entries.remove(&id).is_none() {
+            return Removal::Missing;
+        }
+        self.max_deleted_id = self.max_deleted_id.max(id);
+        self.forget(id, references);
+        Removal::Removed
+    }
+
+    /// What becomes of what is pending of an entry that is gone.
+    fn forget(&mut self, id: Id, references: References) {
+        if references == References::Delete {
+            self.groups.values_mut().for_each(|group| drop(group.pending.remove(&id)));
+        }
     }
 
     fn trim(&mut self, trim: Trim, now_ms: u64) -> u64 {
-        let keep = match trim.limit {
-            Limit::Len(max) => usize::try_from(max).unwrap(),
-            Limit::MinId(min) => self.entries.range(min..).count(),
-            Limit::AgeMs(age) => self.entries.range(Id::new(now_ms.saturating_sub(age), 0)..).count(),
-            Limit::None => 0,
+        let from = |id: Id| self.entries.range(id..).next().map(|(id, _)| *id);
+        // Those before this one may go, and so many.
+        let (keep, most) = match trim.limit {
+            Limit::Len(max) => (None, self.entries.len().saturating_sub(usize::try_from(max).unwrap())),
+            Limit::MinId(min) => (from(min), usize::MAX),
+            Limit::AgeMs(age) => (from(Id::new(now_ms.saturating_sub(age), 0)), usize::MAX),
+            Limit::None => (None, usize::MAX),
         };
-        let mut doomed: Vec<Id> = self.entries.keys().rev().skip(keep).copied().collect();
+        let mut doomed: Vec<Id> =
+            self.entries.keys().copied().filter(|id| keep.is_none_or(|keep| *id < keep)).collect();
+        if trim.references == References::Acknowledged {
+            doomed.retain(|&id| !self.is_referenced(id));
+        }
+        doomed.truncate(most);
         if trim.only_acknowledged {
             let done = |group: &Group, id| id <= group.cursor && group.pending.keys().all(|&pending| id < pending);
             doomed.retain(|&id| !self.groups.is_empty() && self.groups.values().all(|group| done(group, id)));
         }
         for id in &doomed {
+            if self.first_id() == Some(*id) {
+                self.trimmed_to = *id;
+            }
             self.entries.remove(id);
-            self.trimmed_to = self.trimmed_to.max(*id);
+            self.forget(*id, trim.references);
         }
         doomed.len() as u64
     }
@@ -348,10 +464,11 @@ impl Stream {
     fn apply_retention(&mut self, now_ms: u64) {
         let Retention { max_len, max_age_ms, acknowledged, only_acknowledged } = self.retention;
         for limit in [max_len.map(Limit::Len), max_age_ms.map(Limit::AgeMs)].into_iter().flatten() {
-            self.trim(Trim { limit, only_acknowledged }, now_ms);
+            self.trim(Trim { limit, only_acknowledged, references: References::Keep }, now_ms);
         }
         if acknowledged {
-            self.trim(Trim { limit: Limit::None, only_acknowledged: true }, now_ms);
+            let trim = Trim { limit: Limit::None, only_acknowledged: true, references: References::Keep };
+            self.trim(trim, now_ms);
         }
     }
 
@@ -392,9 +509,73 @@ impl Stream {
     }
 }
 
+impl Group {
+    /// Gives an entry back; `false` if it is not pending and not forced to be.
+    fn release(&mut self, id: Id, how: &HowToNack, now_ms: u64, exists: bool) -> bool {
+        let before = match self.pending.get(&id) {
+            Some(row) => row.deliveries,
+            None if how.force && exists => 0,
+            None => return false,
+        };
+        let deliveries = how.deliveries.unwrap_or(match how.verdict {
+            Verdict::Silent => before.saturating_sub(1),
+            Verdict::Fail => before,
+            Verdict::Fatal => u32::MAX,
+        });
+        let row = Pending { consumer: String::new(), delivered_ms: now_ms + how.delay_ms, deliveries, moment: 0 };
+        self.pending.insert(id, row);
+        true
+    }
+}
+
 impl Pending {
+    pub(crate) fn is_released(&self) -> bool {
+        self.consumer.is_empty()
+    }
+
     fn idle_ms(&self, now_ms: u64) -> u64 {
-        now_ms.saturating_sub(self.delivered_ms)
+        if self.is_released() { 0 } else { now_ms.saturating_sub(self.delivered_ms) }
+    }
+
+    /// Whether it may be taken over: what was given back, from its time on.
+    fn is_due(&self, now_ms: u64, min_idle_ms: u64) -> bool {
+        if self.is_released() { self.delivered_ms <= now_ms } else { self.idle_ms(now_ms) >= min_idle_ms }
+    }
+}
+
+impl Default for Producers {
+    fn default() -> Producers {
+        Producers { seconds: 100, ids_max: 100, added: 0, duplicates: 0, swept_ms: 0, latest: BTreeMap::new() }
+    }
+}
+
+impl Producers {
+    fn is_expired(&self, then_ms: u64, now_ms: u64) -> bool {
+        now_ms.saturating_sub(then_ms) >= u64::from(self.seconds) * 1000
+    }
+
+    fn find(&self, producer: &str, once: &Once, now_ms: u64) -> Option<Id> {
+        let last = self.latest.get(producer)?.iter().rev().find(|(other, ..)| other == once)?;
+        (!self.is_expired(last.2, now_ms)).then_some(last.1)
+    }
+
+    fn remember(&mut self, producer: &str, once: Once, entry: Id, now_ms: u64) {
+        let duration = u64::from(self.seconds) * 1000;
+        let expire = |latest: &mut Vec<(Once, Id, u64)>| {
+            let live = latest.iter().position(|(.., then_ms)| now_ms.saturating_sub(*then_ms) < duration);
+            drop(latest.drain(..live.unwrap_or(latest.len())));
+        };
+        if self.is_expired(self.swept_ms, now_ms) {
+            self.swept_ms = now_ms;
+            self.latest.values_mut().for_each(expire);
+        }
+        let latest = self.latest.entry(producer.to_owned()).or_default();
+        expire(latest);
+        while latest.len() >= self.ids_max as usize {
+            latest.remove(0);
+        }
+        latest.push((once, entry, now_ms));
+        self.added += 1;
     }
 }
 
@@ -458,7 +639,7 @@ impl Asking<'_> {
         let mut delivered = Delivered::default();
         for id in ids {
             if self.stream.entries.contains_key(id) {
-                self.deliver(*id, self.now_ms, self.group.pending[id].deliveries + 1, &mut delivered);
+                self.deliver(*id, self.now_ms, self.group.pending[id].deliveries.saturating_add(1), &mut delivered);
             } else {
                 delivered.deleted.push(*id);
             }
@@ -482,7 +663,7 @@ impl Asking<'_> {
             }
         }
         if let Some(min_idle_ms) = claim_idle_ms.filter(|_| count > 0) {
-            let (claimed, next) = self.auto_claim(min_idle_ms, worker.others, count, true);
+            let (claimed, next) = self.auto_claim(min_idle_ms, worker.others, count, &HowToClaim::default(), true);
             worker.others = next;
             if !claimed.messages.is_empty() {
                 return claimed;
@@ -502,25 +683,34 @@ impl Asking<'_> {
             return false;
         }
         let deliveries = match row {
-            Some(row) if row.idle_ms(self.now_ms) < min_idle_ms => return false,
+            Some(row) if !row.is_released() && row.idle_ms(self.now_ms) < min_idle_ms => return false,
             None if !how.force => return false,
             // Redis makes the row as if it had been delivered, and then claims it.
             row => row.map_or(1, |row| row.deliveries),
         };
-        let deliveries = how.deliveries.unwrap_or(if how.just_ids { deliveries } else { deliveries + 1 });
-        self.deliver(id, self.now_ms - how.idle_ms.unwrap_or(0), deliveries, out);
+        let deliveries = how.deliveries.unwrap_or(if how.just_ids { deliveries } else { deliveries.saturating_add(1) });
+        let delivered_ms = how.at_ms.unwrap_or(self.now_ms - how.idle_ms.unwrap_or(0)).min(self.now_ms);
+        self.deliver(id, delivered_ms, deliveries, out);
         true
     }
 
     fn claim(&mut self, ids: &[Id], min_idle_ms: u64, how: &HowToClaim) -> Delivered {
         let mut claimed = Delivered::default();
+        self.group.cursor = how.last_id.map_or(self.group.cursor, |id| id.max(self.group.cursor));
         for &id in ids {
             self.claim_one(id, min_idle_ms, how, &mut claimed);
         }
         claimed
     }
 
-    fn auto_claim(&mut self, min_idle_ms: u64, start: Id, count: usize, from_others: bool) -> (Delivered, Id) {
+    fn auto_claim(
+        &mut self,
+        min_idle_ms: u64,
+        start: Id,
+        count: usize,
+        how: &HowToClaim,
+        from_others: bool,
+    ) -> (Delivered, Id) {
         let mut claimed = Delivered::default();
         let mut left = count;
         let rows: BTreeSet<Id> = self.group.pending.range(start..).map(|(id, _)| *id).collect();
@@ -531,7 +721,12 @@ impl Asking<'_> {
             if from_others && self.group.pending[&id].consumer == *self.consumer {
                 continue;
             }
-            if self.claim_one(id, min_idle_ms, &HowToClaim::default(), &mut claimed) {
+            // What was given back for later is passed by, unless there is nothing left of it.
+            let row = &self.group.pending[&id];
+            if self.stream.entries.contains_key(&id) && !row.is_due(self.now_ms, min_idle_ms) {
+                continue;
+            }
+            if self.claim_one(id, min_idle_ms, how, &mut claimed) {
                 left -= 1;
             }
         }

@@ -2,7 +2,7 @@
 
 use std::ops::Bound;
 
-use streamlog::{ErrorKind, Id, IdSpec, StartAt};
+use streamlog::{ErrorKind, Id, IdSpec, References, Removal, StartAt};
 
 /// Names and values, in order.
 pub(crate) type Fields = Vec<(Vec<u8>, Vec<u8>)>;
@@ -25,13 +25,37 @@ pub(crate) enum Operation {
 pub(crate) enum OnStream {
     Create,
     DeleteStream,
-    Add { id: IdSpec, fields: Fields, trim: Option<Trim> },
-    AddBatch { entries: Vec<(IdSpec, Fields)>, trim: Option<Trim> },
+    Add {
+        id: IdSpec,
+        fields: Fields,
+        trim: Option<Trim>,
+    },
+    /// With an automatic ID, to a stream that must be there.
+    AddOnce {
+        producer: String,
+        id: Option<String>,
+        fields: Fields,
+        trim: Option<Trim>,
+    },
+    AddBatch {
+        entries: Vec<(IdSpec, Fields)>,
+        trim: Option<Trim>,
+    },
+    /// Seconds and IDs.
+    SetIdempotency(u32, u32),
     Delete(Vec<Id>),
+    Remove(Vec<Id>, References),
     Trim(Trim),
     SetRetention(Retention),
-    Range { bounds: Bounds, backwards: bool, count: Option<usize> },
-    Read { after: StartAt, count: Option<usize> },
+    Range {
+        bounds: Bounds,
+        backwards: bool,
+        count: Option<usize>,
+    },
+    Read {
+        after: StartAt,
+        count: Option<usize>,
+    },
 }
 
 #[derive(Debug, Clone)]
@@ -39,10 +63,12 @@ pub(crate) enum InGroup {
     Create { start: StartAt, entries_read: Option<u64> },
     Ensure { start: StartAt },
     Destroy,
-    SetCursor(StartAt),
+    SetCursor(StartAt, Option<u64>),
     CreateConsumer(String),
     DeleteConsumer(String),
     Ack(Vec<Id>),
+    AckAndDelete(Vec<Id>, References),
+    Nack { ids: Vec<Id>, how: HowToNack },
     PendingRange { bounds: Bounds, idle_ms: u64, consumer: Option<String>, count: Option<usize> },
 }
 
@@ -70,14 +96,32 @@ pub(crate) enum ByConsumer {
         min_idle_ms: u64,
         start: Id,
         count: usize,
+        just_ids: bool,
     },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Verdict {
+    Silent,
+    Fail,
+    Fatal,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct HowToNack {
+    pub(crate) verdict: Verdict,
+    pub(crate) deliveries: Option<u32>,
+    pub(crate) delay_ms: u64,
+    pub(crate) force: bool,
 }
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct HowToClaim {
     pub(crate) force: bool,
     pub(crate) idle_ms: Option<u64>,
+    pub(crate) at_ms: Option<u64>,
     pub(crate) deliveries: Option<u32>,
+    pub(crate) last_id: Option<Id>,
     pub(crate) just_ids: bool,
 }
 
@@ -85,6 +129,7 @@ pub(crate) struct HowToClaim {
 pub(crate) struct Trim {
     pub(crate) limit: Limit,
     pub(crate) only_acknowledged: bool,
+    pub(crate) references: References,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -111,9 +156,12 @@ pub(crate) enum Outcome {
     Flag(bool),
     Count(u64),
     Ids(Vec<Id>),
+    Removed(Vec<Removal>),
     Entries(Vec<(Id, Fields)>),
     Messages(Delivered),
     AutoClaimed(Delivered, Id),
+    /// IDs, those that were deleted, where to go on.
+    AutoClaimedIds(Vec<Id>, Vec<Id>, Id),
     /// ID, consumer, idle time in milliseconds, deliveries.
     Pending(Vec<(Id, String, u64, u32)>),
 }

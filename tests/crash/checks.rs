@@ -21,14 +21,16 @@ pub(crate) struct Told {
 impl Told {
     pub(crate) fn asked(&mut self, number: usize, op: &Op) {
         match op {
-            Op::Ack { stream, group, ids, .. } => self.acked.extend(ids.iter().map(|&id| (*stream, *group, id))),
+            Op::Ack { stream, group, ids, .. } | Op::AckAndDelete { stream, group, ids, .. } => {
+                self.acked.extend(ids.iter().map(|&id| (*stream, *group, id)))
+            }
             Op::DeleteStream(stream) => self.deleted.push((number, stream)),
             _ => {}
         }
     }
 
     pub(crate) fn returned(&mut self, number: usize, op: &Op, outcome: &Outcome) {
-        if let Op::Add { stream, .. } | Op::Batch { stream, .. } = op {
+        if let Op::Add { stream, .. } | Op::AddOnce { stream, .. } | Op::Batch { stream, .. } = op {
             self.added.push((number, stream, outcome.ids.clone()));
         }
     }
@@ -102,6 +104,8 @@ impl Trial {
                 if delivered != expected {
                     return Err(format!("{what}: {delivered:?} were delivered, not {expected:?}"));
                 }
+                // What was given back for later, too.
+                self.clock.set(self.now_ms + 1000);
                 let claimed =
                     drain.auto_claim(Duration::ZERO).count(10_000).run().map_err(|error| error.to_string())?;
                 let claimed: BTreeSet<_> = claimed.messages.ids().into_iter().collect();
@@ -110,6 +114,7 @@ impl Trial {
                 {
                     return Err(format!("{what}: {id} was pending and cannot be claimed"));
                 }
+                self.clock.set(self.now_ms);
                 let unaccounted = |id: &&Id| {
                     let acked =
                         self.told.acked.iter().any(|(s, g, acked)| s == name && g == group_name && acked == *id);

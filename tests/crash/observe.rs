@@ -36,6 +36,8 @@ pub(crate) struct Marks {
     pub(crate) trimmed_to: Id,
     pub(crate) bytes: u64,
     pub(crate) retention: Retention,
+    /// How many IDs of each producer are remembered, and how many there ever were.
+    pub(crate) producers: (u32, u64),
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -86,6 +88,7 @@ fn observe_stream(stream: &Stream) -> Result<StreamSeen> {
         trimmed_to: info.trimmed_to,
         bytes: info.bytes,
         retention: info.retention,
+        producers: (info.producers.settings.ids_max(), info.producers.added),
     };
     let mut groups = BTreeMap::new();
     for info in stream.groups()? {
@@ -103,8 +106,8 @@ fn observe_group(group: &Group, info: GroupInfo) -> Result<GroupSeen> {
     let pending = group.pending_range(..).read()?.into_iter();
     let pending = pending
         .map(|row| {
-            let delivered_ms = before(row.idle);
-            (row.id, Pending { consumer: row.consumer, delivered_ms, deliveries: row.deliveries })
+            assert!(row.released || before(row.idle) == row.since_ms);
+            (row.id, Pending { consumer: row.consumer, delivered_ms: row.since_ms, deliveries: row.deliveries })
         })
         .collect();
     Ok(GroupSeen { info, consumers, pending })

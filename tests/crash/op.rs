@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use streamlog::{Broker, Durability, Id, IdSpec, Result, Retention, StartAt, Trim};
+use streamlog::{
+    Broker, Durability, Id, IdSpec, Idempotency, Idempotent, References, Result, Retention, StartAt, Trim,
+};
 
 use super::observe::Snapshot;
 
@@ -39,6 +41,17 @@ pub(crate) enum Op {
         id: IdSpec,
         trim: Option<Trim>,
         level: Option<Durability>,
+    },
+    /// The same as another of its number, if that is remembered.
+    AddOnce {
+        stream: Name,
+        number: usize,
+        by_content: bool,
+    },
+    /// How many IDs of each producer are remembered.
+    Remember {
+        stream: Name,
+        ids: u32,
     },
     Batch {
         stream: Name,
@@ -85,6 +98,18 @@ pub(crate) enum Op {
         ids: Vec<Id>,
         level: Option<Durability>,
     },
+    AckAndDelete {
+        stream: Name,
+        group: Name,
+        ids: Vec<Id>,
+        references: References,
+    },
+    Nack {
+        stream: Name,
+        group: Name,
+        ids: Vec<Id>,
+        how: HowToNack,
+    },
     Claim {
         who: Who,
         ids: Vec<Id>,
@@ -99,6 +124,11 @@ pub(crate) enum Op {
     Delete {
         stream: Name,
         ids: Vec<Id>,
+    },
+    Remove {
+        stream: Name,
+        ids: Vec<Id>,
+        references: References,
     },
     Trim {
         stream: Name,
@@ -165,6 +195,14 @@ pub(crate) struct HowToClaim {
     pub(crate) just_ids: bool,
     pub(crate) idle_ms: Option<u64>,
     pub(crate) deliveries: Option<u32>,
+}
+
+/// How entries are given back.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct HowToNack {
+    pub(crate) delay_ms: u64,
+    pub(crate) fatal: bool,
+    pub(crate) force: bool,
 }
 
 /// What a stream is told to keep.
@@ -279,6 +317,18 @@ impl Op {
                 }
                 vec![entry.add()?].into()
             }
+            Op::AddOnce { stream: name, number, by_content } => {
+                let once = if by_content {
+                    Idempotent::by_content("producer")
+                } else {
+                    Idempotent::new("producer", number.to_string())
+                };
+                vec![stream(name)?.entry([("once", number.to_string())]).idempotent(once).add()?].into()
+            }
+            Op::Remember { stream: name, ids } => {
+                stream(name)?.create()?;
+                stream(name)?.set_idempotency(Idempotency::default().ids(ids)?)?.into()
+            }
             Op::Batch { stream: name, ref entries, trim, level } => {
                 let stream = stream(name)?;
                 let mut batch = stream.batch();
@@ -326,6 +376,15 @@ impl Op {
                     None => group.ack(ids)?.into(),
                 }
             }
+            Op::AckAndDelete { stream, group: name, ref ids, references } => {
+                group(stream, name)?.ack_and_delete(ids, references)?;
+                ().into()
+            }
+            Op::Nack { stream, group: name, ref ids, how } => {
+                let nack = group(stream, name)?.nack(ids).after(Duration::from_millis(how.delay_ms));
+                let nack = if how.fatal { nack.fatal() } else { nack.silent() };
+                (if how.force { nack.force() } else { nack }).run()?.into()
+            }
             Op::Claim { who, ref ids, how } => {
                 let mut claim = consumer(who)?.claim(ids).min_idle(Duration::from_millis(how.min_idle_ms));
                 if how.force {
@@ -344,6 +403,10 @@ impl Op {
                 claim.start(start).count(count).run()?.messages.ids().into()
             }
             Op::Delete { stream: name, ref ids } => stream(name)?.delete(ids)?.into(),
+            Op::Remove { stream: name, ref ids, references } => {
+                stream(name)?.remove(ids, references)?;
+                ().into()
+            }
             Op::Trim { stream: name, trim } => stream(name)?.trim(trim)?.into(),
             Op::Retain { stream: name, keep } => stream(name)?.set_retention(keep.retention())?.into(),
             Op::Retention => broker.trim_step()?.into(),
@@ -367,6 +430,7 @@ impl Op {
         let level = match *self {
             Op::Add { level, .. } | Op::Batch { level, .. } => level.unwrap_or(levels.writes),
             Op::Ack { level, .. } => level.unwrap_or(levels.acks),
+            Op::AckAndDelete { .. } | Op::Nack { .. } => levels.acks,
             Op::Create(_)
             | Op::DeleteStream(_)
             | Op::Group { .. }
@@ -374,7 +438,10 @@ impl Op {
             | Op::SetCursor { .. }
             | Op::CreateConsumer(_)
             | Op::DeleteConsumer(_)
+            | Op::AddOnce { .. }
+            | Op::Remember { .. }
             | Op::Delete { .. }
+            | Op::Remove { .. }
             | Op::Trim { .. }
             | Op::Retain { .. } => levels.writes,
             Op::Checkpoint | Op::Sync | Op::Reopen => Durability::Always,
@@ -405,6 +472,7 @@ impl Op {
                 }
                 parts
             }
+            Op::Remember { stream, .. } => vec![Op::Create(stream), self.clone()],
             Op::Fetch { who, count, claim_idle_ms } => {
                 let Some(group) = before.group(who.stream, who.group) else { return vec![self.clone()] };
                 let mut parts = Vec::new();

@@ -1,11 +1,11 @@
 //! Workloads: short ones from an alphabet, long ones from a seed. What an operation is about (which entries to
 //! acknowledge, whom to take them from) is decided when its turn comes, from the state the model is in.
 
-use streamlog::{Durability, Id, IdSpec, StartAt, Trim};
+use streamlog::{Durability, Id, IdSpec, References, StartAt, Trim};
 
 use super::chance::Chance;
 use super::observe::Snapshot;
-use super::op::{HowToClaim, KEEPS, Keep, Name, Op, STREAMS, Who, Work};
+use super::op::{HowToClaim, HowToNack, KEEPS, Keep, Name, Op, STREAMS, Who, Work};
 
 /// An operation of the alphabet.
 pub(crate) type Letter = (&'static str, fn(&Snapshot) -> Op);
@@ -38,7 +38,7 @@ pub(crate) const BEGUN: [Letter; 3] = [
 ];
 
 /// One of each kind.
-pub(crate) const ALPHABET: [Letter; 27] = [
+pub(crate) const ALPHABET: [Letter; 33] = [
     ("add", |_| add(20)),
     ("add os", |_| Op::Add { stream: "a", bytes: 20, id: IdSpec::Auto, trim: None, level: Some(Durability::Os) }),
     ("add large", |_| add(400)),
@@ -50,6 +50,29 @@ pub(crate) const ALPHABET: [Letter; 27] = [
         level: None,
     }),
     ("batch b", |_| batch("b", &[5, 150, 5])),
+    ("add once", |_| Op::AddOnce { stream: "a", number: 1, by_content: false }),
+    ("ack and delete", |state| Op::AckAndDelete {
+        stream: "a",
+        group: "g",
+        ids: pending(state).into_iter().take(1).collect(),
+        references: References::Acknowledged,
+    }),
+    ("remove second", |state| Op::Remove {
+        stream: "a",
+        ids: ids(state).into_iter().skip(1).take(1).collect(),
+        references: References::Delete,
+    }),
+    ("nack", |state| Op::Nack { stream: "a", group: "g", ids: pending(state), how: HowToNack::default() }),
+    ("nack for later", |state| Op::Nack {
+        stream: "a",
+        group: "g",
+        ids: ids(state).into_iter().rev().take(2).collect(),
+        how: HowToNack { delay_ms: 20, fatal: true, force: true },
+    }),
+    ("trim what nobody needs", |_| Op::Trim {
+        stream: "a",
+        trim: Trim::max_len(0).references(References::Acknowledged),
+    }),
     ("read", |_| Op::ReadNew { who: Y, count: 5, no_ack: false }),
     ("fetch", |_| Op::Fetch { who: X, count: 5, claim_idle_ms: None }),
     ("fetch idle", |_| Op::Fetch { who: Y, count: 1, claim_idle_ms: Some(0) }),
@@ -177,14 +200,23 @@ impl Manner {
                 let after = pending.first().copied().filter(|_| chance.once_in(2)).unwrap_or(Id::MIN);
                 Op::History { who, after, count: *chance.pick(&[2, usize::MAX]) }
             }
-            52..54 => Op::CreateConsumer(who),
-            54..56 => Op::Flush,
+            52 => Op::CreateConsumer(who),
+            53 => Op::AddOnce { stream, number: chance.index(4), by_content: chance.once_in(2) },
+            54 if self.only_work => Op::Nack { stream, group, ids: chance.some(&pending), how: HowToNack::default() },
+            54 => {
+                let how = HowToNack { delay_ms: chance.below(30), fatal: chance.once_in(3), force: chance.once_in(3) };
+                Op::Nack { stream, group, ids: chance.some(if how.force { &ids } else { &pending }), how }
+            }
+            55 => Op::Flush,
             56..57 => Op::FlushStep,
             57..60 | 98.. => Op::Checkpoint,
             60..62 => Op::Spare,
             62..64 => Op::Sync,
             64..66 => Op::Reopen,
-            66..72 => Op::Delete { stream, ids: chance.some(&ids) },
+            66..69 => Op::Delete { stream, ids: chance.some(&ids) },
+            69..71 => Op::Remove { stream, ids: chance.some(&ids), references: references(chance) },
+            71 if chance.once_in(4) => Op::Remember { stream, ids: 1 + chance.below(3) as u32 },
+            71 => Op::AckAndDelete { stream, group, ids: chance.some(&pending), references: references(chance) },
             72..79 => Op::Trim { stream, trim: trim(chance, &ids) },
             79..82 => {
                 Op::Retain { stream, keep: if chance.once_in(4) { Keep::EVERYTHING } else { *chance.pick(&KEEPS) } }
@@ -228,6 +260,10 @@ fn start(chance: &mut Chance, ids: &[Id]) -> StartAt {
     }
 }
 
+fn references(chance: &mut Chance) -> References {
+    *chance.pick(&[References::Keep, References::Keep, References::Delete, References::Acknowledged])
+}
+
 fn trim(chance: &mut Chance, ids: &[Id]) -> Trim {
     let trim = match chance.below(6) {
         0 => Trim::max_len(0),
@@ -237,5 +273,6 @@ fn trim(chance: &mut Chance, ids: &[Id]) -> Trim {
         4 => return Trim::acknowledged(),
         _ => Trim::max_len(chance.below(ids.len() as u64 + 2)),
     };
+    let trim = trim.references(references(chance));
     if chance.once_in(4) { trim.only_acknowledged() } else { trim }
 }
