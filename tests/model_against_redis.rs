@@ -11,6 +11,8 @@ mod common {
     #[allow(dead_code, reason = "this test looks at less than the model test")]
     pub(crate) mod model;
     pub(crate) mod operation;
+    #[allow(dead_code, reason = "Redis has no such thing")]
+    pub(crate) mod schedule;
 }
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -191,7 +193,7 @@ fn comparable(operation: Operation, model: &Model) -> Option<Operation> {
     let keep = |trim: Trim| Trim { references: References::Keep, ..trim };
     let never = |idle_ms: u64| if idle_ms == 0 { 0 } else { NEVER_MS };
     Some(match operation {
-        Operation::SetClock(_) | Operation::ApplyRetention => return None,
+        Operation::SetClock(_) | Operation::ApplyRetention | Operation::AddDue => return None,
         Operation::On(name, on) => {
             let last = stream(&name).map_or(Id::MIN, |stream| stream.last_id);
             let given = |id| match id {
@@ -202,6 +204,8 @@ fn comparable(operation: Operation, model: &Model) -> Option<Operation> {
                 OnStream::SetRetention(_)
                 | OnStream::AddBatch { .. }
                 | OnStream::AddOnce { .. }
+                | OnStream::Delay { .. }
+                | OnStream::Cancel(_)
                 | OnStream::SetIdempotency(..)
                 | OnStream::Remove(..)
                 | OnStream::Range { count: Some(0), .. }
@@ -291,11 +295,13 @@ fn joined(ids: &[Id]) -> String {
 
 fn command(operation: &Operation) -> Words {
     match operation {
-        Operation::SetClock(_) | Operation::ApplyRetention => unreachable!("left out"),
+        Operation::SetClock(_) | Operation::ApplyRetention | Operation::AddDue => unreachable!("left out"),
         Operation::On(stream, on) => match on {
             OnStream::SetRetention(_)
             | OnStream::AddBatch { .. }
             | OnStream::AddOnce { .. }
+            | OnStream::Delay { .. }
+            | OnStream::Cancel(_)
             | OnStream::SetIdempotency(..)
             | OnStream::Remove(..) => unreachable!("left out"),
             OnStream::Create => Words::new("XGROUP CREATE").and(stream).and("made $ MKSTREAM"),
