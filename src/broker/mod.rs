@@ -270,9 +270,12 @@ impl Broker {
         self.open.core.due_step()
     }
 
-    /// How many segments the delayed entries are in.
-    pub fn schedule_segments(&self) -> usize {
-        self.open.core.find(name::SCHEDULE).map_or(0, |cell| cell.lock().state.log.segments().count())
+    /// How many delayed entries there are of all streams, those of deleted ones included, and in how many segments; `None` if
+    /// there never were any.
+    pub fn schedule_size(&self) -> Option<(u64, usize)> {
+        let schedule = self.open.core.find(name::SCHEDULE)?;
+        let state = &schedule.lock().state;
+        Some((state.length, state.log.segments().count()))
     }
 
     /// Makes a journal file ready.

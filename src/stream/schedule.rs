@@ -195,7 +195,11 @@ impl Core {
     /// `Closed`; `WritesStopped`; `Corrupt` if the entry is damaged; what the system says.
     pub(super) fn unschedule(&self, target: Target, id: Id, level: Durability) -> Result<bool> {
         self.check_open()?;
-        let Some(schedule) = self.find(SCHEDULE) else { return Ok(false) };
+        let Some(schedule) = self.find(SCHEDULE) else {
+            // As sure as if there had been something to cancel.
+            self.meet(self.journal.last_lsn(), level)?;
+            return Ok(false);
+        };
         self.commit(&schedule, level, &NO_BODIES, |inner, blocks| {
             let found = found!(inner.scheduled(id, blocks))?.filter(|found| found.target == target);
             let (Some(found), Some((group, _))) = (found, inner.state.due()) else { return Ok(Plan::Nothing(false)) };
