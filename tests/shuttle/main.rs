@@ -11,6 +11,7 @@
 #![cfg(all(shuttle, feature = "simulation"))]
 
 mod commit;
+mod delayed;
 mod publication;
 mod upkeep;
 mod waiting;
