@@ -46,6 +46,8 @@
 //! | see what is stuck | [`Group::pending`], [`Group::pending_range`] | `XPENDING` |
 //! | keep a stream small | [`Stream::set_retention`], [`Stream::trim`], [`Stream::delete`], [`Stream::remove`] | `XTRIM`, `XDEL`, `XDELEX` |
 //! | know whether a directory is whole, and make the best of one that is not | [`check`], [`repair`] | |
+//! | give a stream another name, or copy it | [`Stream::rename_to`], [`Stream::copy_to`] | `RENAME`, `RENAMENX`, `COPY` |
+//! | set the last ID and counters | [`Stream::set_last_id`] | `XSETID` |
 //! | look | [`Stream::info`], [`Stream::groups`], [`Group::consumers`] | `XINFO` |
 //! | copy a directory that is in use | [`Broker::backup_to`] | `BGSAVE` |
 //! | test without a disk | [`Broker::in_memory`] | |
@@ -134,7 +136,7 @@ pub use storage::{File, Lock, Storage, sim};
 pub use stream::{
     AutoClaim, AutoClaimed, AutoClaimedIds, Batch, Claim, Consumer, ConsumerInfo, Delayed, DelayedId, Fetch, Group,
     GroupInfo, History, Message, Messages, Nack, NewDelayed, NewEntry, NewGroup, PendingEntry, PendingRange,
-    PendingSummary, ProducersInfo, Range, Read, ReadNew, Scan, StartAt, Stream, StreamInfo,
+    PendingSummary, ProducersInfo, Range, Read, ReadNew, Scan, SetLastId, StartAt, Stream, StreamInfo,
 };
 pub use trim::{References, Removal, Retention, Trim};
 pub use upkeep::{

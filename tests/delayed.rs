@@ -206,6 +206,36 @@ fn with_its_stream_deleted_an_entry_is_dropped_also_if_there_is_a_new_stream_of_
 }
 
 #[test]
+fn an_entry_follows_its_stream_to_another_name_and_stays_when_the_stream_is_made_anew() {
+    let clock = ManualClock::at(START_MS);
+    let broker = in_memory(&clock);
+    let (orders, refunds) = (broker.stream("orders").unwrap(), broker.stream("refunds").unwrap());
+    let first = schedule(&orders, 1, START_MS + 10);
+    schedule(&orders, 2, START_MS + 10);
+    schedule(&refunds, 3, START_MS + 10);
+    orders.rename_to("refunds").unwrap();
+    assert_eq!(refunds.delayed().unwrap().len(), 2, "what the name had before is dropped");
+    orders.create().unwrap();
+    assert!(orders.delayed().unwrap().is_empty());
+    assert!(!orders.cancel_delayed(first.id()).unwrap());
+
+    // The last ID goes back, behind entries that were there: the stream gets another number.
+    refunds.entry([("n", "9")]).id(Id::new(START_MS + 99, 0)).add().unwrap();
+    refunds.trim(Trim::max_len(0)).unwrap();
+    refunds.set_last_id(Id::new(5, 0)).set().unwrap();
+    let other = schedule(&refunds, 4, START_MS + 10);
+    assert_eq!(refunds.delayed().unwrap().len(), 3);
+    refunds.copy_to("copy").unwrap();
+    assert!(broker.stream("copy").unwrap().delayed().unwrap().is_empty(), "a copy gets none");
+    assert!(first.cancel().unwrap(), "a handle goes on");
+    assert!(refunds.cancel_delayed(other.id()).unwrap());
+    clock.set(START_MS + 10);
+    assert_eq!(add_due(&broker), 2);
+    assert_eq!(entries(&refunds), [(Id::new(START_MS + 10, 0), 2)]);
+    assert!(numbers(&orders).is_empty());
+}
+
+#[test]
 fn one_of_a_stream_that_has_had_its_last_id_stays_and_holds_nothing_up() {
     let clock = ManualClock::at(START_MS);
     let broker = in_memory(&clock);

@@ -213,9 +213,14 @@ fn comparable(operation: Operation, model: &Model) -> Option<Operation> {
                 OnStream::Add { id, fields, trim } => {
                     OnStream::Add { id: given(id), fields, trim: trim.filter(|trim| simple(*trim)).map(keep) }
                 }
-                OnStream::Delete(_) | OnStream::Trim(_) if stream(&name).is_none() => return None,
+                // To which Redis answers otherwise where there is no such stream.
+                OnStream::Delete(_) | OnStream::Trim(_) | OnStream::Copy(..) if stream(&name).is_none() => return None,
                 OnStream::Trim(trim) if !simple(trim) => return None,
                 OnStream::Trim(trim) => OnStream::Trim(keep(trim)),
+                // Which came later.
+                OnStream::SetLast { id, .. } if stream(&name).is_some_and(|stream| id < stream.max_deleted_id) => {
+                    return None;
+                }
                 OnStream::Range { bounds: (Bound::Excluded(Id::MAX), _) | (_, Bound::Excluded(Id::MIN)), .. } => {
                     return None;
                 }
@@ -314,6 +319,15 @@ fn command(operation: &Operation) -> Words {
                 };
                 Words::new("XADD").and(stream).and_if(trim.map(limit)).and(id).fields(fields)
             }
+            OnStream::Rename(to, replace) => {
+                Words::new(if *replace { "RENAME" } else { "RENAMENX" }).and(stream).and(to)
+            }
+            OnStream::Copy(to, replace) => Words::new("COPY").and(stream).and(to).and_if(replace.then_some("REPLACE")),
+            OnStream::SetLast { id, entries_added, max_deleted_id } => Words::new("XSETID")
+                .and(stream)
+                .and(id)
+                .and_if(entries_added.map(|entries| format!("ENTRIESADDED {entries}")))
+                .and_if((*max_deleted_id != Id::MIN).then(|| format!("MAXDELETEDID {max_deleted_id}"))),
             OnStream::Delete(ids) => Words::new("XDEL").and(stream).and(joined(ids)),
             OnStream::Trim(trim) => Words::new("XTRIM").and(stream).and(limit(*trim)),
             OnStream::Range { bounds: (first, last), backwards, count } => {
@@ -389,6 +403,10 @@ fn outcome(reply: Reply, operation: &Operation) -> Outcome {
             ("must be greater than 0-0", ErrorKind::InvalidId),
             ("equal or smaller", ErrorKind::IdTooSmall),
             ("exhausted", ErrorKind::IdsExhausted),
+            ("smaller than the target stream length", ErrorKind::InvalidArgument),
+            ("XSETID is smaller", ErrorKind::IdTooSmall),
+            ("no such key", ErrorKind::NoSuchStream),
+            ("objects are the same", ErrorKind::InvalidArgument),
             ("BUSYGROUP", ErrorKind::GroupExists),
             ("COUNT must be > 0", ErrorKind::InvalidArgument),
         ];
@@ -404,6 +422,8 @@ fn outcome(reply: Reply, operation: &Operation) -> Outcome {
     };
     match operation {
         Operation::On(_, OnStream::Create) => unreachable!("not compared"),
+        Operation::On(_, OnStream::Rename(_, false) | OnStream::Copy(_, false)) => Outcome::Flag(reply.int() == 1),
+        Operation::On(_, OnStream::Rename(..) | OnStream::Copy(..) | OnStream::SetLast { .. }) => Outcome::Done,
         Operation::On(_, OnStream::DeleteStream) | Operation::In(_, InGroup::Destroy | InGroup::CreateConsumer(_)) => {
             Outcome::Flag(reply.int() == 1)
         }

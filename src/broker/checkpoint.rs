@@ -31,6 +31,7 @@ pub(super) fn take(
     covered: impl FnOnce() -> Lsn,
 ) -> Result<Option<StreamDelta>> {
     let mut writer = cell.lock_writer();
+    writer.set_name(&cell.lock().state.name);
     let mut write = |(chunk, from, last): Flush| {
         let written = writer.write(files, last.as_ref(), &chunk, from, roll, now_ms);
         written.map_err(|error| error.in_stream(&cell.name))
@@ -173,18 +174,16 @@ impl Core {
         // Whatever is recorded up to here is applied before its stream's lock is free again, so that taking each
         // stream after this point covers it.
         let floor = self.journal.last_lsn();
-        let (cells, first_new) = {
-            let catalog = self.catalog();
-            (catalog.streams.values().map(Arc::clone).collect::<Vec<_>>(), catalog.next_stream)
-        };
-        for cell in cells {
-            taken.extend(self.take_stream(&cell)?.map(|delta| (cell, delta)));
+        let begun = self.catalog().streams.clone();
+        for cell in begun.values() {
+            taken.extend(self.take_stream(cell)?.map(|delta| (Arc::clone(cell), delta)));
         }
-        // The catalog last, with the streams created meanwhile.
+        // The catalog last, with the streams created meanwhile, and those renamed: redb must not have one under a name that
+        // another has by now. Of these there may be two deltas, the later of which is written over the earlier.
         let mut catalog = self.catalog_mut();
-        let new = catalog.streams.values().filter(|cell| cell.number >= first_new).map(Arc::clone).collect::<Vec<_>>();
-        for cell in new {
-            taken.extend(self.take_stream(&cell)?.map(|delta| (cell, delta)));
+        let is_new = |cell: &&Arc<StreamCell>| begun.get(&cell.name).is_none_or(|known| !Arc::ptr_eq(known, cell));
+        for cell in catalog.streams.values().filter(is_new) {
+            taken.extend(self.take_stream(cell)?.map(|delta| (Arc::clone(cell), delta)));
         }
         // Nothing fails from here on.
         let deltas: Vec<_> = taken.drain(..).map(|(_, delta)| delta).collect();

@@ -156,7 +156,7 @@ pub(crate) fn from_file(
             holes.extend(ordinals.filter(|hole| state.tombstones.count(hole.start, hole.end) < hole.end - hole.start));
             holes.retain(|hole| hole.end > state.front.ordinal);
         }
-        if !state.log.cut_back(state.last_id) {
+        if !state.log.cut_back() {
             let what = format_args!("the stream `{}` has other entries than the journal", name::shown(&state.name));
             return Err(Error::corrupt(stream_dir(*number), 0, what).in_stream(&state.name));
         }

@@ -291,7 +291,7 @@ mod tests {
         let files = SegmentFiles::new(storage, 1);
         let cache = BlockCache::new(0);
         let mut writer =
-            SegmentWriter::new(Owner { directory: [1; 16], stream: 1, incarnation: 1, name: "orders".to_owned() });
+            SegmentWriter::new(Owner { directory: [1; 16], stream: 1, incarnation: 1, name: "orders".into() });
         let mut bytes = 0;
         let mut flush = |last: Option<&Segment>, ordinal: u64| {
             let mut chunk = Chunk::starting_at(ordinal, bytes);

@@ -23,6 +23,8 @@ pub(crate) struct StreamLog {
     /// While a journal is replayed whose entries the segments have already: the next one's ordinal, and the bytes of all
     /// frames before it.
     behind: Option<(u64, u64)>,
+    /// The last entry's ID, forgotten or not; `0-0` if there was none.
+    last_id: Id,
     /// First IDs of the segments that were dropped and whose files are to be removed.
     dropped: Vec<Id>,
 }
@@ -86,7 +88,8 @@ impl Page<'_> {
 }
 
 impl StreamLog {
-    /// The log behind these segments; the next entry will be `next_ordinal`, behind `next_bytes` bytes of frames. Segments
+    /// The log behind these segments; the next entry will be `next_ordinal`, behind `next_bytes` bytes of frames, the last
+    /// of them with the ID `last_id`. Segments
     /// that have it, and more, are to get what they have appended once more, and then [`cut_back`](Self::cut_back).
     pub(crate) fn new(
         stream: u64,
@@ -94,6 +97,7 @@ impl StreamLog {
         first_ordinal: u64,
         next_ordinal: u64,
         next_bytes: u64,
+        last_id: Id,
     ) -> StreamLog {
         let segments: VecDeque<_> = positions.into_iter().map(|position| Segment::new(stream, position)).collect();
         let next = (next_ordinal, next_bytes);
@@ -103,10 +107,11 @@ impl StreamLog {
             None => (next, None),
         };
         let tail = Chunk::starting_at(tail.0, tail.1);
-        StreamLog { first_ordinal, segments, flushing: None, tail, behind, dropped: Vec::new() }
+        StreamLog { first_ordinal, segments, flushing: None, tail, behind, last_id, dropped: Vec::new() }
     }
 
     pub(crate) fn append(&mut self, id: Id, body: &[u8]) {
+        self.last_id = id;
         let Some((ordinal, bytes)) = &mut self.behind else { return self.tail.push(id, body) };
         (*ordinal, *bytes) = (*ordinal + 1, *bytes + (HEADER_LEN + body.len()) as u64);
         if self.behind == Some((self.tail.next_ordinal(), self.tail.bytes_before(self.tail.next_ordinal()))) {
@@ -114,9 +119,9 @@ impl StreamLog {
         }
     }
 
-    /// Gives up the entries that the segments have and that were not appended once more; `last_id` is the last one's that
-    /// was. `false` if the segments have others than were appended.
-    pub(crate) fn cut_back(&mut self, last_id: Id) -> bool {
+    /// Gives up the entries that the segments have and that were not appended once more. `false` if the segments have
+    /// others than were appended.
+    pub(crate) fn cut_back(&mut self) -> bool {
         let Some((ordinal, bytes)) = self.behind.take() else { return true };
         if ordinal > self.tail.next_ordinal() {
             return false;
@@ -130,7 +135,8 @@ impl StreamLog {
                 return false;
             }
             if end < position.end {
-                *position = Position { end, next_ordinal: ordinal, last_id, sealed: false, ..position.clone() };
+                *position =
+                    Position { end, next_ordinal: ordinal, last_id: self.last_id, sealed: false, ..position.clone() };
             }
         }
         self.tail = Chunk::starting_at(ordinal, bytes);
@@ -140,6 +146,13 @@ impl StreamLog {
     /// Takes these segments for those there were, in a repair.
     pub(crate) fn mend(&mut self, stream: u64, positions: Vec<Position>) {
         self.segments = positions.into_iter().map(|position| Segment::new(stream, position)).collect();
+        let last_ids = self.segments.iter().map(|segment| segment.position.last_id);
+        self.last_id = last_ids.fold(self.last_id, Id::max);
+    }
+
+    /// The last entry's ID, forgotten or not; `0-0` if there was none. Those to come are greater.
+    pub(crate) fn last_id(&self) -> Id {
+        self.last_id
     }
 
     /// The first ordinal that is not forgotten.
@@ -377,9 +390,9 @@ mod tests {
     /// `body_bytes`, and is cut back.
     fn cut_back(next: u64, body_bytes: usize) -> (StreamLog, bool) {
         let segments = [segment(0, 3, true), segment(3, 6, true), segment(6, 8, false)];
-        let mut log = StreamLog::new(1, segments, 0, 2, 200);
+        let mut log = StreamLog::new(1, segments, 0, 2, 200, id(1));
         (2..next).for_each(|ordinal| log.append(id(ordinal), &vec![7; body_bytes]));
-        let cut = log.cut_back(id(next - 1));
+        let cut = log.cut_back();
         (log, cut)
     }
 
@@ -409,13 +422,13 @@ mod tests {
         assert!(!cut_back(9, 80).1, "more entries than there are, and more bytes");
         assert!(!cut_back(9, 60).1, "more entries than there are, in fewer bytes");
         let hollow = Position { hollow: true, ..segment(0, 3, true) };
-        let mut log = StreamLog::new(1, [hollow], 0, 2, 200);
-        assert!(!log.cut_back(id(1)), "an entry that is to be there");
+        let mut log = StreamLog::new(1, [hollow], 0, 2, 200, id(1));
+        assert!(!log.cut_back(), "an entry that is to be there");
     }
 
     #[test]
     fn a_segment_is_dropped_with_its_last_entry_and_no_sooner() {
-        let mut log = StreamLog::new(1, [segment(0, 3, true), segment(3, 6, false)], 0, 6, 600);
+        let mut log = StreamLog::new(1, [segment(0, 3, true), segment(3, 6, false)], 0, 6, 600, id(5));
         for (ordinal, dropped) in [(2, vec![]), (3, vec![id(0)]), (5, vec![]), (6, vec![id(3)])] {
             log.forget_before(ordinal);
             assert_eq!(log.take_dropped(), dropped, "{ordinal}");
@@ -425,7 +438,7 @@ mod tests {
     /// A trim that comes while a segment is written, of all that is written to it.
     #[test]
     fn a_segment_that_was_trimmed_while_it_was_written_is_dropped_once() {
-        let mut log = StreamLog::new(1, [segment(0, 3, false)], 0, 3, 300);
+        let mut log = StreamLog::new(1, [segment(0, 3, false)], 0, 3, 300, id(2));
         (3..6).for_each(|ordinal| log.append(id(ordinal), &[7; 75]));
         let (_, from, last) = log.begin_flush().unwrap();
         assert_eq!((from, last.unwrap().position), (3, segment(0, 3, false)));
@@ -437,7 +450,8 @@ mod tests {
 
     #[test]
     fn only_a_sealed_segment_is_made_hollow_and_only_when_all_of_it_is_dead() {
-        let mut log = StreamLog::new(1, [segment(0, 3, true), segment(3, 6, true), segment(6, 8, false)], 0, 8, 800);
+        let mut log =
+            StreamLog::new(1, [segment(0, 3, true), segment(3, 6, true), segment(6, 8, false)], 0, 8, 800, id(7));
         // Everything but the first entry.
         let dead = |from: u64, to: u64| to - from - u64::from(from == 0);
         assert_eq!(log.hollow_out(dead), [id(3)]);

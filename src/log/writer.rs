@@ -33,7 +33,8 @@ pub(crate) struct Owner {
     pub(crate) directory: Identity,
     pub(crate) stream: u64,
     pub(crate) incarnation: u64,
-    pub(crate) name: String,
+    /// A hint: what the stream was named when a segment was begun.
+    pub(crate) name: Arc<str>,
 }
 
 /// The writer of one stream's segments. Only one flush of a stream runs at a time.
@@ -127,6 +128,11 @@ impl SegmentWriter {
         }
     }
 
+    /// What segments begun from now on say that their stream is named.
+    pub(crate) fn set_name(&mut self, name: &Arc<str>) {
+        self.owner.name = Arc::clone(name);
+    }
+
     /// Makes all that was written durable.
     ///
     /// # Errors
@@ -191,7 +197,8 @@ impl SegmentWriter {
         chunk: &Chunk,
         now_ms: u64,
     ) -> Result<Open> {
-        let Owner { directory, stream, incarnation, name } = self.owner.clone();
+        let Owner { directory, stream, incarnation, .. } = self.owner;
+        let name = self.owner.name.to_string();
         let base_bytes = chunk.bytes_before(first_ordinal);
         let created_ms = now_ms;
         let head = SegmentHeader {
@@ -317,7 +324,7 @@ mod tests {
     const DIRECTORY: Identity = [0xd1; 16];
 
     fn writer() -> SegmentWriter {
-        SegmentWriter::new(Owner { directory: DIRECTORY, stream: 7, incarnation: 3, name: "orders".to_owned() })
+        SegmentWriter::new(Owner { directory: DIRECTORY, stream: 7, incarnation: 3, name: "orders".into() })
     }
 
     fn files() -> SegmentFiles {

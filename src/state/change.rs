@@ -9,6 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::adopted::Adopted;
 use crate::codec::{self, CodecError, put_varint, take_varint};
 use crate::id::Id;
 use crate::idempotency::Idempotency;
@@ -130,6 +131,11 @@ pub(crate) enum Change {
         entries_added: u64,
         max_deleted_id: Id,
     },
+    Rename {
+        name: String,
+    },
+    /// The stream, created by this record, is the copy of another.
+    Adopt(Box<Adopted>),
 }
 
 /// Whom a change may give something to do, of those who wait for a stream.
@@ -328,6 +334,7 @@ mod tests {
             (produced, "01100207080109010203"),
             (Change::TrimSome { runs: vec![(9, 10)], front, last: id(2), removed: 7 }, "011101090a03040105010207"),
             (Change::SetLast { last_id: id(2), entries_added: 3, max_deleted_id: id(1) }, "01120102030101"),
+            (Change::Rename { name: name() }, "0113016e"),
         ];
         for (change, expected) in pinned {
             let mut bytes = Vec::new();

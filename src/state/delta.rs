@@ -23,11 +23,14 @@ pub(crate) struct StreamRow {
     pub(crate) entries_added: u64,
     pub(crate) length: u64,
     pub(crate) max_deleted_id: Id,
+    pub(crate) holes_to: Id,
     pub(crate) trimmed_to: Id,
     pub(crate) front: Front,
     pub(crate) next_ordinal: u64,
     /// The bytes of all frames the stream got.
     pub(crate) next_bytes: u64,
+    /// The ID of the last entry that the stream got.
+    pub(crate) last_entry_id: Id,
     pub(crate) retention: Retention,
     pub(crate) producers: ProducersRow,
     pub(crate) next_group: u32,
@@ -93,14 +96,14 @@ impl GroupRow {
 }
 
 impl ConsumerRow {
-    fn of(consumer: &Consumer) -> ConsumerRow {
+    pub(super) fn of(consumer: &Consumer) -> ConsumerRow {
         let Consumer { name, seen_ms, active_ms, .. } = consumer;
         ConsumerRow { name: name.to_string(), seen_ms: *seen_ms, active_ms: *active_ms }
     }
 }
 
 impl PendingRow {
-    fn of(pending: &Pending) -> PendingRow {
+    pub(super) fn of(pending: &Pending) -> PendingRow {
         let Pending { consumer, delivered_ms, deliveries, .. } = *pending;
         PendingRow { consumer, delivered_ms, deliveries }
     }
@@ -117,10 +120,12 @@ impl StreamState {
             entries_added: self.entries_added,
             length: self.length,
             max_deleted_id: self.max_deleted_id,
+            holes_to: self.holes_to,
             trimmed_to: self.trimmed_to,
             front: self.front,
             next_ordinal: self.log.next_ordinal(),
             next_bytes: self.log.next_bytes(),
+            last_entry_id: self.log.last_id(),
             retention: self.retention,
             producers: self.producers.row(),
             next_group: self.next_group,
@@ -202,12 +207,14 @@ impl StreamState {
         state.entries_added = row.entries_added;
         state.length = row.length;
         state.max_deleted_id = row.max_deleted_id;
+        state.holes_to = row.holes_to;
         state.trimmed_to = row.trimmed_to;
         state.front = row.front;
         state.retention = row.retention;
         state.producers = Producers::from_row(row.producers);
         state.next_group = row.next_group;
-        state.log = StreamLog::new(number, row.segments, row.front.ordinal, row.next_ordinal, row.next_bytes);
+        let (front, next) = (row.front.ordinal, row.next_ordinal);
+        state.log = StreamLog::new(number, row.segments, front, next, row.next_bytes, row.last_entry_id);
         // The row may be from between a trim and its publication: then the next checkpoint gives up the segments.
         state.log.forget_before(row.front.ordinal);
         state.dirty = state.log.has_dropped();
@@ -286,10 +293,12 @@ pub(crate) mod tests {
             entries_added: 4,
             length: 5,
             max_deleted_id: Id::new(6, 7),
+            holes_to: Id::new(36, 37),
             trimmed_to: Id::new(8, 9),
             front: Front { ordinal: 10, bytes: 11, id: Id::new(12, 13) },
             next_ordinal: 14,
             next_bytes: 300,
+            last_entry_id: Id::new(34, 35),
             retention: Retention::default().max_len(15).max_age(Duration::new(16, 17)).acknowledged(),
             producers: ProducersRow { settings: Idempotency::default(), added: 31, duplicates: 32, swept_ms: 33 },
             next_group: 18,
@@ -302,8 +311,8 @@ pub(crate) mod tests {
         pinned(
             &sample(),
             concat!(
-                "33f373e501066f7264657273fd08070605040302010102030405060708090a0b0c0d0efb2c01010f01101100010064641f202112",
-                "011d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1415161718191a1b1cfd0068e5cf8b0100000100",
+                "2b61f92d01066f7264657273fd080706050403020101020304050607242508090a0b0c0d0efb2c012223010f0110110001006464",
+                "1f202112011d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1415161718191a1b1cfd0068e5cf8b0100000100",
             ),
         );
     }

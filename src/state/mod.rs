@@ -6,6 +6,7 @@
 //!
 //! The state does not know what is durable, who may see what, or who waits.
 
+pub(crate) mod adopted;
 pub(crate) mod change;
 pub(crate) mod delta;
 pub(crate) mod group;

@@ -138,6 +138,12 @@ impl Producers {
         ProducersRow { settings, added, duplicates, swept_ms }
     }
 
+    /// What is remembered of each producer.
+    pub(super) fn rows(&self) -> Vec<(Vec<u8>, ProducerRow)> {
+        let row = |producer: &Producer| producer.latest.iter().cloned().collect();
+        self.producers.iter().map(|(name, producer)| (name.clone(), row(producer))).collect()
+    }
+
     pub(super) fn from_row(row: ProducersRow) -> Producers {
         let ProducersRow { settings, added, duplicates, swept_ms } = row;
         Producers { settings, added, duplicates, swept_ms, ..Producers::default() }

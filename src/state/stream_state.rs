@@ -15,17 +15,21 @@ use crate::trim::Retention;
 pub(crate) struct StreamState {
     /// Never used again for another stream.
     pub(crate) number: u64,
-    /// Random; ties the stream's files to it.
+    /// Random; with the number it ties the stream's files to it. What is scheduled is for whoever has this: one that is made
+    /// anew keeps it.
     pub(crate) incarnation: u64,
     pub(crate) name: Arc<str>,
-    /// The last ID added: deleting and trimming do not move it.
+    /// The last ID added or set: deleting and trimming do not move it. Never less than the log's last.
     pub(crate) last_id: Id,
-    /// How many entries were ever added.
+    /// How many entries were ever added, or were said to be.
     pub(crate) entries_added: u64,
     /// Entries that are there: neither trimmed nor deleted.
     pub(crate) length: u64,
-    /// The greatest ID ever deleted from the middle; trimming does not move it.
+    /// The greatest ID ever deleted from the middle, or said to be; trimming does not move it.
     pub(crate) max_deleted_id: Id,
+    /// The greatest ID that was deleted from the middle, whatever is said: what was delivered after it, from the front on, is
+    /// there.
+    pub(crate) holes_to: Id,
     /// The last ID trimmed.
     pub(crate) trimmed_to: Id,
     pub(crate) front: Front,
@@ -53,6 +57,7 @@ impl StreamState {
             entries_added: 0,
             length: 0,
             max_deleted_id: Id::MIN,
+            holes_to: Id::MIN,
             trimmed_to: Id::MIN,
             front: Front::default(),
             tombstones: Tombstones::default(),
@@ -61,7 +66,7 @@ impl StreamState {
             groups: BTreeMap::new(),
             next_group: 1,
             names: HashMap::new(),
-            log: StreamLog::new(number, [], 0, 0, 0),
+            log: StreamLog::new(number, [], 0, 0, 0, Id::MIN),
             dirty: true,
             dead_groups: BTreeSet::new(),
         }
@@ -104,6 +109,7 @@ impl StreamState {
                 for &(id, ordinal) in entries {
                     self.tombstones.insert(ordinal);
                     self.max_deleted_id = self.max_deleted_id.max(id);
+                    self.holes_to = self.holes_to.max(id);
                 }
                 self.length -= entries.len() as u64;
                 self.front = *front;
@@ -119,7 +125,10 @@ impl StreamState {
             Change::SetLast { last_id, entries_added, max_deleted_id } => {
                 (self.last_id, self.entries_added) = (*last_id, *entries_added);
                 self.max_deleted_id = *max_deleted_id;
+                self.trimmed_to = self.trimmed_to.min(*last_id);
             }
+            Change::Rename { name } => self.name = name.as_str().into(),
+            Change::Adopt(adopted) => self.adopt(adopted),
             Change::SetRetention(retention) => self.retention = *retention,
             Change::SetIdempotency(settings) => self.producers.set(*settings),
             Change::Produced { producer, id, entry, now_ms } => {
@@ -242,6 +251,8 @@ impl Group {
             | Change::Produced { .. }
             | Change::TrimSome { .. }
             | Change::SetLast { .. }
+            | Change::Rename { .. }
+            | Change::Adopt(_)
             | Change::CreateGroup { .. }
             | Change::DestroyGroup { .. } => {}
         }

@@ -60,7 +60,7 @@ pub(crate) struct Meta {
     pub(crate) floor: Lsn,
     /// The highest record that any row covers.
     pub(crate) covered: Lsn,
-    /// Every stream created or deleted up to this record is in the rows.
+    /// Every stream created, deleted or renamed up to this record is so in the rows.
     pub(crate) catalog: Lsn,
     pub(crate) next_stream: u64,
     /// Whether the journal's first file was made: one without files is damage from then on.

@@ -130,7 +130,7 @@ impl Stream {
             IdSpec::Exact(Id::MIN).assign(Id::MIN, 0)?;
         }
         let once = how.idempotent.as_ref().map(|once| once.of(specs, bodies)).transpose()?;
-        let plan = |inner: &mut Inner, blocks: Blocks<'_>| {
+        let mut plan = |inner: &mut Inner, blocks: Blocks<'_>| {
             let now_ms = self.core().clock.now_ms();
             if let Some((producer, id)) = &once
                 && let Some(entry) = inner.state.producers.find(producer, id, now_ms)
@@ -154,7 +154,7 @@ impl Stream {
         if how.create {
             self.commit_created(how.durability, bodies, plan)
         } else {
-            self.core().commit(&self.cell()?, how.durability, bodies, plan)
+            self.with_cell(|cell| self.core().commit(cell, how.durability, bodies, &mut plan))
         }
     }
 }

@@ -100,6 +100,7 @@ impl Core {
             let begun = {
                 let mut stream = cell.lock();
                 waiting = stream.state.log.is_flushing();
+                writer.set_name(&stream.state.name);
                 if stream.deleted { None } else { stream.state.log.begin_flush() }
             };
             let Some((chunk, from, last)) = begun else { return Ok(()) };

@@ -14,7 +14,6 @@ use crate::name;
 use crate::options::{Durability, NAME_BYTES_MAX};
 use crate::state::StreamState;
 use crate::state::change::{Added, Bodies, Change, encode_change};
-use crate::sync::atomic::Ordering;
 use crate::sync::{PoisonError, RwLockReadGuard, RwLockWriteGuard};
 
 /// Which streams there are.
@@ -80,11 +79,7 @@ impl Core {
             if catalog.streams.contains_key(name) {
                 return Ok(None);
             }
-            let number = catalog.next_stream;
-            let random = self.storage.random();
-            let incarnation = u64::from_le_bytes(random[..8].try_into().expect("eight of sixteen bytes"));
-            let created = Change::CreateStream { name: name.to_string(), incarnation };
-            let state = StreamState::new(number, Arc::clone(name), incarnation);
+            let (state, created) = self.new_stream(&catalog, name, None);
             let cell = Arc::new(StreamCell::new(self.directory, state));
             let mut inner = cell.lock();
             let (ids, changes, value) = match plan(&mut inner, Blocks { cache: &self.cache, held: &[] })? {
@@ -142,10 +137,7 @@ impl Core {
                 self.rotate(64, false)?;
                 continue;
             };
-            stream.deleted = true;
-            cell.deleted.store(true, Ordering::Release);
-            self.count_tail(&mut stream);
-            let waiting = stream.wake_all();
+            let waiting = self.bury(&cell, &mut stream);
             drop(stream);
             catalog.streams.remove(name);
             catalog.deleted.push(Arc::clone(&cell));
@@ -158,6 +150,28 @@ impl Core {
             self.sync_to(lsn.unwrap_or_else(|| self.journal.last_lsn()))?;
         }
         Ok(lsn.is_some())
+    }
+
+    /// Notes that a stream is deleted; returns whom to wake. The caller takes it out of the catalog.
+    pub(super) fn bury(&self, cell: &StreamCell, stream: &mut Inner) -> Vec<Waker> {
+        stream.deleted = true;
+        cell.set_gone(stream);
+        self.count_tail(stream);
+        stream.wake_all()
+    }
+
+    /// A stream to be created next, and the change that does it. One that another is made `anew` of keeps its incarnation.
+    pub(super) fn new_stream(
+        &self,
+        catalog: &Catalog,
+        name: &Arc<str>,
+        anew: Option<&StreamCell>,
+    ) -> (StreamState, Change) {
+        let random = self.storage.random();
+        let random = u64::from_le_bytes(random[..8].try_into().expect("eight of sixteen bytes"));
+        let incarnation = anew.map_or(random, |anew| anew.incarnation);
+        let created = Change::CreateStream { name: name.to_string(), incarnation };
+        (StreamState::new(catalog.next_stream, Arc::clone(name), incarnation), created)
     }
 }
 

@@ -1,7 +1,10 @@
 //! One stream as its handles share it: its state behind a lock, and what of it may be seen.
+//!
+//! A cell is a stream under one of its names. Renamed, it is in another cell from then on, and this one is as if the stream
+//! were deleted: so whoever found it by its name acts on nothing that no longer has that name.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 
 use super::waiting::Waiting;
@@ -15,27 +18,38 @@ use crate::state::change::Front;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Mutex, MutexGuard, PoisonError};
 
-/// One stream, shared by its handles.
+/// One stream under one name, shared by its handles.
 #[derive(Debug)]
 pub(crate) struct StreamCell {
     pub(crate) number: u64,
     pub(crate) incarnation: u64,
     pub(crate) name: Arc<str>,
-    pub(crate) writer: Mutex<SegmentWriter>,
-    stream: Mutex<Inner>,
-    /// The stream was deleted. A hint outside its lock; [`Inner::deleted`] is the truth.
-    pub(super) deleted: AtomicBool,
+    stream: Arc<Locked>,
+    /// The stream was deleted, or has another name. The truth under the stream's lock, and a hint outside.
+    gone: AtomicBool,
+    /// The stream that was made anew of this one, if that is why it is gone: who waits here waits there.
+    heir: OnceLock<Arc<StreamCell>>,
+}
+
+/// What all cells of one stream share.
+#[derive(Debug)]
+struct Locked {
+    writer: Mutex<SegmentWriter>,
+    inner: Mutex<Inner>,
 }
 
 /// A stream's state, and what of it may be seen.
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) state: StreamState,
+    /// The stream was deleted, under whatever name.
     pub(crate) deleted: bool,
     /// Entries before this ordinal may be seen.
     pub(crate) visible: u64,
     /// The last ID that may be seen.
     pub(crate) visible_last_id: Id,
+    /// How many entries were ever added, or said to be, for whoever looks.
+    pub(crate) visible_entries_added: u64,
     /// Where the stream begins for whoever looks: a trim is seen when the add that it belongs to is.
     pub(crate) visible_front: Front,
     /// Changes that wait for their level, in order.
@@ -55,44 +69,72 @@ pub(super) struct Unpublished {
     pub(super) synced: bool,
     pub(super) visible: u64,
     pub(super) last_id: Id,
+    pub(super) entries_added: u64,
     pub(super) front: Front,
 }
 
 impl StreamCell {
     pub(crate) fn new(directory: Identity, state: StreamState) -> StreamCell {
         let owner =
-            Owner { directory, stream: state.number, incarnation: state.incarnation, name: state.name.to_string() };
+            Owner { directory, stream: state.number, incarnation: state.incarnation, name: Arc::clone(&state.name) };
         StreamCell {
             number: state.number,
             incarnation: state.incarnation,
             name: Arc::clone(&state.name),
-            writer: Mutex::new(SegmentWriter::new(owner)),
-            deleted: AtomicBool::new(false),
-            stream: Mutex::new(Inner {
-                visible: state.log.next_ordinal(),
-                visible_last_id: state.last_id,
-                visible_front: state.front,
-                state,
-                deleted: false,
-                unpublished: VecDeque::new(),
-                listed: false,
-                waiting: Waiting::default(),
-                news: 0,
-                counted: 0,
+            gone: AtomicBool::new(false),
+            heir: OnceLock::new(),
+            stream: Arc::new(Locked {
+                writer: Mutex::new(SegmentWriter::new(owner)),
+                inner: Mutex::new(Inner {
+                    visible: state.log.next_ordinal(),
+                    visible_last_id: state.last_id,
+                    visible_entries_added: state.entries_added,
+                    visible_front: state.front,
+                    state,
+                    deleted: false,
+                    unpublished: VecDeque::new(),
+                    listed: false,
+                    waiting: Waiting::default(),
+                    news: 0,
+                    counted: 0,
+                }),
             }),
         }
     }
 
+    /// The same stream under another name.
+    pub(super) fn under(&self, name: &Arc<str>) -> StreamCell {
+        let (name, stream) = (Arc::clone(name), Arc::clone(&self.stream));
+        let (number, incarnation, gone) = (self.number, self.incarnation, AtomicBool::new(false));
+        StreamCell { number, incarnation, name, stream, gone, heir: OnceLock::new() }
+    }
+
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.stream.lock().unwrap_or_else(PoisonError::into_inner)
+        self.stream.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn lock_writer(&self) -> MutexGuard<'_, SegmentWriter> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+        self.stream.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn is_deleted(&self) -> bool {
-        self.deleted.load(Ordering::Acquire)
+    /// Whether no stream is to be found here any more.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
+
+    /// The stream that was made anew of this one, by the time that this is gone.
+    pub(super) fn heir(&self) -> Option<&Arc<StreamCell>> {
+        self.heir.get()
+    }
+
+    /// Notes of which stream those who wait here wait from now on. Before this is gone.
+    pub(super) fn set_heir(&self, heir: &Arc<StreamCell>) {
+        drop(self.heir.set(Arc::clone(heir)));
+    }
+
+    /// Notes that this name is not the stream's any more; `_stream` is its lock.
+    pub(super) fn set_gone(&self, _stream: &mut Inner) {
+        self.gone.store(true, Ordering::Release);
     }
 }
 
@@ -111,11 +153,13 @@ impl Inner {
         self.visible - from - self.state.tombstones.count(from, self.visible)
     }
 
-    /// Whether entries were added, or the front moved, since this was last noted.
+    /// Whether entries were added, the front moved, or the last ID was set, since this was last noted.
     pub(super) fn has_news(&self) -> bool {
+        let seen = (self.visible, self.visible_front, self.visible_last_id, self.visible_entries_added);
         let noted = self.unpublished.back();
-        let (next, front) = noted.map_or((self.visible, self.visible_front), |noted| (noted.visible, noted.front));
-        next != self.state.log.next_ordinal() || front != self.state.front
+        let noted = noted.map_or(seen, |noted| (noted.visible, noted.front, noted.last_id, noted.entries_added));
+        let state = &self.state;
+        noted != (state.log.next_ordinal(), state.front, state.last_id, state.entries_added)
     }
 
     /// Lets everything be seen whose level is met, given what is synced; returns whom to wake.
@@ -123,6 +167,7 @@ impl Inner {
         let before = self.visible;
         while let Some(next) = self.unpublished.front().filter(|next| !next.synced || next.lsn <= synced) {
             (self.visible, self.visible_last_id, self.visible_front) = (next.visible, next.last_id, next.front);
+            self.visible_entries_added = next.entries_added;
             self.unpublished.pop_front();
         }
         if self.visible_front.ordinal > self.state.log.first_ordinal() {

@@ -220,7 +220,7 @@ impl Inner {
             return found.map(|found| Ok(found?.map_or(Looked::Deleted, |_| Looked::Idle)));
         }
         // Without a look into the log, for all that is newer than what was deleted last: most of what is not idle.
-        if self.state.length > 0 && id >= self.state.front.id && id > self.state.max_deleted_id {
+        if self.state.length > 0 && id >= self.state.front.id && id > self.state.holes_to {
             return Lookup::Found(Ok(Looked::Busy));
         }
         let found = self.collect_one(id, blocks, &mut Collector::default());

@@ -197,7 +197,7 @@ impl ReadNew {
         let block = if self.count == 0 { Block::No } else { self.block };
         let cell = group.stream().cell().map_err(|error| group.error(error))?;
         let queue = Some(group.read(|inner, _| inner.group(group.name()))?);
-        let attempt = |place: &Place<'_>, news: &mut u64| match first(&self.consumer)? {
+        let attempt = |place: &Place, news: &mut u64| match first(&self.consumer)? {
             Some(messages) => {
                 // Read before, for whoever sleeps on it.
                 *news = 0;
@@ -209,7 +209,7 @@ impl ReadNew {
         Ok(got.unwrap_or_else(|| Messages::new(group, Vec::new(), &[], Vec::new())))
     }
 
-    fn attempt(&self, place: &Place<'_>, news: &mut u64) -> Result<Option<Messages>> {
+    fn attempt(&self, place: &Place, news: &mut u64) -> Result<Option<Messages>> {
         let ReadNew { consumer, count, acknowledged, .. } = self;
         let found = consumer.change(|inner, asking, blocks, changes| {
             *news = inner.news;

@@ -2,7 +2,8 @@
 //!
 //! **Commit**: under the stream's lock, plan against the state in memory, append one record, apply it; then wait for
 //! the sync if the level asks; then publish and wake readers. Ordinary operations hold the gate shared; whoever must
-//! find no change between its record and its application (a new journal file's snapshot) takes it alone.
+//! find no change between its record and its application (a new journal file's snapshot), or have every name stay with its
+//! stream (a rename), takes it alone.
 //!
 //! Locks are taken in this order: gate, catalog, a stream's writer, a stream, the journal.
 
@@ -29,7 +30,7 @@ use crate::state::change::{Added, Bodies, Change, Wakes, encode_added, encode_ch
 use crate::state::snapshot::{Snapshot, StreamSnapshot};
 use crate::storage::Storage;
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use crate::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
+use crate::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 #[derive(Debug)]
 pub(crate) struct Core {
@@ -174,6 +175,11 @@ impl Core {
         self.gate.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The gate, with nobody else in it.
+    pub(super) fn gate_alone(&self) -> RwLockWriteGuard<'_, ()> {
+        self.gate.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn roll(&self) -> Roll {
         Roll { bytes: self.options.segment_bytes, age_ms: millis(self.options.segment_age) }
     }
@@ -188,7 +194,7 @@ impl Core {
     /// Refuses every operation from now on and wakes all who wait, to be told so. Returns whether this was the first.
     pub(crate) fn set_closed(&self) -> bool {
         // Alone: whoever passed the check before has applied its change.
-        let gate = self.gate.write().unwrap_or_else(PoisonError::into_inner);
+        let gate = self.gate_alone();
         let first = !self.closed.swap(true, Ordering::AcqRel);
         drop(gate);
         self.wake_everybody();
@@ -269,19 +275,12 @@ impl Core {
             let gate = self.gate();
             self.check_open()?;
             let mut stream = cell.lock();
-            if stream.deleted {
+            if cell.is_gone() {
                 return Err(Error::no_such_stream(&cell.name));
             }
             let (ids, changes, value) = match plan(&mut stream, Blocks { cache: &self.cache, held: &held })? {
                 Plan::Write { ids, changes, value } => (ids, changes, value),
-                Plan::Nothing(value) => {
-                    // What was found done already must be as sure as if it had been done now.
-                    self.journal.check()?;
-                    if !synced {
-                        self.journal.write_all()?;
-                    }
-                    return Ok((value, self.journal.last_lsn()));
-                }
+                Plan::Nothing(value) => return Ok((value, self.found_done(synced)?)),
                 Plan::Load(segment, at) => {
                     drop((stream, gate));
                     held.extend(self.load(cell, &segment, at)?);
@@ -309,6 +308,15 @@ impl Core {
                 }
             }
         }
+    }
+
+    /// What was found done already must be as sure as if it had been done now: returns the record to wait for.
+    pub(super) fn found_done(&self, synced: bool) -> Result<Lsn> {
+        self.journal.check()?;
+        if !synced {
+            self.journal.write_all()?;
+        }
+        Ok(self.journal.last_lsn())
     }
 
     /// Makes what one record is about: of one stream or of several, whose locks the caller holds.
@@ -349,8 +357,8 @@ impl Core {
     fn note_news(&self, cell: &Arc<StreamCell>, stream: &mut Inner, lsn: Lsn, synced: bool) -> Vec<Waker> {
         let synced = synced && !self.options.breaks(Sabotage::PublishBeforeSync);
         let (visible, last_id) = (stream.state.log.next_ordinal(), stream.state.last_id);
-        let front = stream.state.front;
-        stream.unpublished.push_back(Unpublished { lsn, synced, visible, last_id, front });
+        let (entries_added, front) = (stream.state.entries_added, stream.state.front);
+        stream.unpublished.push_back(Unpublished { lsn, synced, visible, last_id, entries_added, front });
         // On the list before looking what is synced: whoever syncs says what is, and then takes the list.
         if synced && !std::mem::replace(&mut stream.listed, true) {
             self.unpublished.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(cell));
@@ -429,7 +437,7 @@ impl Core {
             let mut stream = cell.lock();
             // Under the lock: closing wakes those who wait after it has said so, and counts as news for who looked before.
             self.check_open()?;
-            if stream.deleted {
+            if cell.is_gone() {
                 return Err(Error::no_such_stream(&cell.name));
             }
             match read(&mut stream, Blocks { cache: &self.cache, held: &held })? {
@@ -468,7 +476,7 @@ impl Core {
     }
 
     fn rotate_once(&self, record_bytes: u64, adds: bool) -> Result<()> {
-        let _alone = self.gate.write().unwrap_or_else(PoisonError::into_inner);
+        let _alone = self.gate_alone();
         let catalog = self.catalog();
         self.journal.rotate(record_bytes, adds, |first_lsn| {
             let streams = catalog.streams.values().map(|cell| StreamSnapshot::of(&cell.lock().state, first_lsn - 1));

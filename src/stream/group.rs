@@ -182,8 +182,7 @@ impl Group {
 
     /// Reads the group, which must be there.
     pub(super) fn read<T>(&self, mut read: impl FnMut(&Inner, &crate::state::Group) -> Result<T>) -> Result<T> {
-        let cell = self.stream.cell().map_err(|error| self.error(error))?;
-        let read = self.stream.core().read(&cell, |inner, _| {
+        let read = self.stream.view(|inner, _| {
             let group = &inner.state.groups[&inner.group(&self.name)?];
             read(inner, group).map(crate::log::Lookup::Found)
         });

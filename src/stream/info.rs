@@ -100,7 +100,7 @@ impl Stream {
     /// [`NoSuchStream`](crate::ErrorKind::NoSuchStream).
     pub fn info(&self) -> Result<StreamInfo> {
         let now_ms = self.core().clock.now_ms();
-        self.core().read(&*self.cell()?, |inner, _| {
+        self.view(|inner, _| {
             let state = &inner.state;
             let (producers, ids) = state.producers.tracked(now_ms);
             let length = inner.visible_len();
@@ -108,7 +108,7 @@ impl Stream {
                 length,
                 first_id: (length > 0).then_some(inner.visible_front.id),
                 last_id: inner.visible_last_id,
-                entries_added: state.entries_added - inner.unseen(),
+                entries_added: inner.visible_entries_added,
                 max_deleted_id: state.max_deleted_id,
                 trimmed_to: state.trimmed_to,
                 bytes: state.log.next_bytes() - inner.visible_front.bytes,
@@ -133,7 +133,7 @@ impl Stream {
     ///
     /// [`NoSuchStream`](crate::ErrorKind::NoSuchStream).
     pub fn groups(&self) -> Result<Vec<GroupInfo>> {
-        self.core().read(&*self.cell()?, |inner, _| {
+        self.view(|inner, _| {
             let mut groups: Vec<_> = inner.state.groups.values().map(|group| inner.group_info(group)).collect();
             groups.sort_unstable_by(|a, b| a.name.cmp(&b.name));
             Ok(Lookup::Found(groups))

@@ -12,6 +12,7 @@ pub(crate) mod cell;
 mod claim;
 pub(crate) mod collect;
 mod consumer;
+mod copy;
 pub(crate) mod core;
 mod delayed;
 mod delete;
@@ -24,7 +25,9 @@ mod pending;
 mod range;
 mod read;
 mod remove;
+mod rename;
 mod schedule;
+mod set_last_id;
 mod together;
 mod trim;
 mod waiting;
@@ -47,8 +50,10 @@ pub use self::nack::Nack;
 pub use self::pending::{PendingEntry, PendingRange, PendingSummary};
 pub use self::range::{Range, Scan};
 pub use self::read::Read;
+pub use self::set_last_id::SetLastId;
 use crate::error::{Error, ErrorKind, Result};
 use crate::idempotency::Idempotency;
+use crate::log::Lookup;
 use crate::log::stream_log::Blocks;
 use crate::options::Durability;
 use crate::state::change::{Bodies, Change};
@@ -96,7 +101,7 @@ impl Stream {
     /// The stream that has the name now.
     fn found(&self) -> Option<Arc<StreamCell>> {
         match self.shared.cell.get() {
-            Some(cell) if !cell.is_deleted() => Some(Arc::clone(cell)),
+            Some(cell) if !cell.is_gone() => Some(Arc::clone(cell)),
             _ => self.core().find(self.name()).inspect(|cell| drop(self.shared.cell.set(Arc::clone(cell)))),
         }
     }
@@ -166,7 +171,7 @@ impl Stream {
     ///
     /// [`NoSuchStream`](crate::ErrorKind::NoSuchStream).
     pub fn retention(&self) -> Result<Retention> {
-        self.core().read(&*self.cell()?, |inner, _| Ok(crate::log::Lookup::Found(inner.state.retention)))
+        self.view(|inner, _| Ok(Lookup::Found(inner.state.retention)))
     }
 
     /// Sets for how long, and how many of each producer, the IDs of [idempotent](NewEntry::idempotent) adds are remembered
@@ -198,16 +203,32 @@ impl Stream {
     ///
     /// [`NoSuchStream`](crate::ErrorKind::NoSuchStream).
     pub fn idempotency(&self) -> Result<Idempotency> {
-        self.core().read(&*self.cell()?, |inner, _| Ok(crate::log::Lookup::Found(inner.state.producers.settings())))
+        self.view(|inner, _| Ok(Lookup::Found(inner.state.producers.settings())))
     }
 
     /// Changes the stream, which must be there.
     fn change<T>(
         &self,
         level: Durability,
-        plan: impl FnMut(&mut cell::Inner, Blocks<'_>) -> Result<Plan<T>>,
+        mut plan: impl FnMut(&mut cell::Inner, Blocks<'_>) -> Result<Plan<T>>,
     ) -> Result<T> {
-        self.core().commit(&self.cell()?, level, &NO_BODIES, plan)
+        self.with_cell(|cell| self.core().commit(cell, level, &NO_BODIES, &mut plan))
+    }
+
+    /// Reads the stream, which must be there.
+    fn view<T>(&self, mut read: impl FnMut(&mut cell::Inner, Blocks<'_>) -> Result<Lookup<T>>) -> Result<T> {
+        self.with_cell(|cell| self.core().read(cell, &mut read))
+    }
+
+    /// Calls `work` with the stream that has the name, once more if that loses it meanwhile: another may have got it.
+    fn with_cell<T>(&self, mut work: impl FnMut(&Arc<StreamCell>) -> Result<T>) -> Result<T> {
+        loop {
+            let cell = self.cell()?;
+            match work(&cell) {
+                Err(error) if error.kind() == ErrorKind::NoSuchStream && cell.is_gone() => {}
+                done => return done,
+            }
+        }
     }
 
     /// Changes the stream, created if there is none.
@@ -225,7 +246,7 @@ impl Stream {
                 }
             };
             match self.core().commit(&cell, level, bodies, &mut plan) {
-                // Deleted between the look-up and the lock: the next round creates it anew.
+                // Gone between the look-up and the lock: the next round finds another, or creates one.
                 Err(error) if error.kind() == ErrorKind::NoSuchStream => {}
                 other => return other,
             }

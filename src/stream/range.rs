@@ -67,8 +67,7 @@ impl Stream {
         read: impl FnMut(&mut super::cell::Inner, crate::log::stream_log::Blocks<'_>) -> Result<Lookup<T>>,
     ) -> Result<T> {
         self.core().check_open()?;
-        let Some(cell) = self.found() else { return Ok(missing) };
-        match self.core().read(&cell, read) {
+        match self.view(read) {
             Err(error) if error.kind() == ErrorKind::NoSuchStream => Ok(missing),
             other => other,
         }

@@ -9,7 +9,7 @@ use super::core::Core;
 use super::waiting::Queue;
 use super::{StartAt, Stream};
 use crate::entry::Entry;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::id::Id;
 use crate::log::Lookup;
 use crate::wait::Sleeper;
@@ -24,13 +24,17 @@ pub(super) enum Block {
 }
 
 /// A place in a stream's queue; left when dropped.
-pub(super) struct Place<'a> {
-    cell: &'a StreamCell,
+pub(super) struct Place {
+    cell: Arc<StreamCell>,
     queue: Queue,
     ticket: Option<u64>,
 }
 
-impl Place<'_> {
+impl Place {
+    pub(super) fn cell(&self) -> &StreamCell {
+        &self.cell
+    }
+
     /// Whether this is the queue of the group with this number: of the one waited in, not of one made since by its name.
     pub(super) fn is_in(&self, group: u32) -> bool {
         self.queue == Some(group)
@@ -42,7 +46,7 @@ impl Place<'_> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Place {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket {
             let mut inner = self.cell.lock();
@@ -61,23 +65,28 @@ impl Core {
         cell: &Arc<StreamCell>,
         queue: Queue,
         block: Block,
-        mut attempt: impl FnMut(&Place<'_>, &mut u64) -> Result<Option<T>>,
+        mut attempt: impl FnMut(&Place, &mut u64) -> Result<Option<T>>,
         retry: Option<Duration>,
     ) -> Result<Option<T>> {
         let deadline = match block {
             Block::For(timeout) => Some(self.clock.monotonic().saturating_add(timeout)),
             Block::No | Block::Forever => None,
         };
-        let mut place = Place { cell, queue, ticket: None };
+        let mut place = Place { cell: Arc::clone(cell), queue, ticket: None };
         let mut news = 0;
         Sleeper::with(|sleeper| {
             loop {
-                // There may be another stream with the name by now, in which nobody waits.
-                if cell.is_deleted() {
-                    return Err(Error::no_such_stream(&cell.name));
+                while place.cell.is_gone() {
+                    let Some(heir) = place.cell.heir() else {
+                        // There may be another stream with the name by now, in which nobody waits.
+                        return Err(Error::no_such_stream(&place.cell.name));
+                    };
+                    place = Place { cell: Arc::clone(heir), queue, ticket: None };
                 }
-                if let Some(got) = attempt(&place, &mut news)? {
-                    return Ok(Some(got));
+                match attempt(&place, &mut news) {
+                    Ok(None) => {}
+                    Err(error) if error.kind() == ErrorKind::NoSuchStream && place.cell.is_gone() => continue,
+                    done => return done,
                 }
                 if block == Block::No {
                     return Ok(None);
@@ -87,8 +96,8 @@ impl Core {
                     return Ok(None);
                 }
                 {
-                    let mut inner = cell.lock();
-                    if inner.deleted {
+                    let mut inner = place.cell.lock();
+                    if place.cell.is_gone() {
                         continue;
                     }
                     inner.waiting.wait(queue, &mut place.ticket, sleeper.waker());
@@ -177,10 +186,10 @@ impl Read {
             // What does not exist cannot be waited for; an empty stream can.
             (None, _) => stream.cell_or_created()?,
         };
-        let attempt = |_: &Place<'_>, news: &mut u64| {
+        let attempt = |place: &Place, news: &mut u64| {
             let mut found = Collector::until_damage();
             let mut left = None;
-            core.read(&cell, |inner, blocks| {
+            core.read(place.cell(), |inner, blocks| {
                 *news = inner.news;
                 let ordinals = match &mut left {
                     Some(left) => left,

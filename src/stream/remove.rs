@@ -83,7 +83,7 @@ impl StreamState {
         let last = view.id(self.tombstones.last_live(target).unwrap_or(start))?;
         let mut changes = vec![Change::Trim { front: view.front(self.tombstones.first_live(target))?, last, removed }];
         if trim.references == References::Delete {
-            changes.extend(view.references_between(start, target, last)?);
+            changes.extend(view.references_until(last)?);
         }
         Ok(Some(Trimmed { changes, removed }))
     }
@@ -208,10 +208,8 @@ impl View<'_> {
         Ok(Some(Trimmed { changes: vec![change], removed }))
     }
 
-    /// The changes that take from the pending lists what is there of the entries with ordinals from `start` to `target`, the last
-    /// of which is `last`.
-    fn references_between(&self, start: u64, target: u64, last: Id) -> Result<Vec<Change>, Load> {
-        let all_live = self.state.tombstones.count(start, target) == 0;
+    /// The changes that take from the pending lists the entries that are there, up to that with the ID `last`.
+    fn references_until(&self, last: Id) -> Result<Vec<Change>, Load> {
         let mut changes = Vec::new();
         for (&group, state) in self.state.groups.iter().filter(|_| self.state.length > 0) {
             if last < self.state.front.id {
@@ -219,8 +217,8 @@ impl View<'_> {
             }
             let mut ids = Vec::new();
             for &id in state.pending.range(self.state.front.id..=last).map(|(id, _)| id) {
-                // What was deleted before stays pending.
-                if all_live || self.ordinal_with(id)?.is_some() {
+                // What was deleted before stays pending; of a copy not even the place where it was is left.
+                if self.ordinal_with(id)?.is_some() {
                     ids.push(id);
                 }
             }

@@ -18,13 +18,13 @@
 //!
 //! An entry that waits for long keeps its segment, and a bit for each that was scheduled after it. One that cannot be added,
 //! because its bytes are damaged or its stream has had its last ID, is tried again after [`TRY_AGAIN`]. One whose stream is gone
-//! is dropped when it is due.
+//! is dropped when it is due. Streams are known by their incarnation here, which stays whatever else of them changes.
 //!
 //! Where a repair has nothing but segments to go by, what was added already is on the schedule again.
 //!
 //! Does not know who is to call the step, nor what a user's handle of a delayed entry is.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,12 +66,9 @@ const TRY_AGAIN: Duration = Duration::from_secs(3600);
 /// The wall clock may be set: while something is scheduled it is looked at this often.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// The stream that an entry is for: its number stays when it is renamed, and no stream after it gets both.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Target {
-    number: u64,
-    incarnation: u64,
-}
+/// The stream that an entry is for: its incarnation, which stays when it is renamed or made anew, and no other gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) struct Target(u64);
 
 /// What stands before the body of an entry on the schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,7 +79,7 @@ struct Header {
 
 impl Target {
     pub(super) fn of(cell: &StreamCell) -> Target {
-        Target { number: cell.number, incarnation: cell.incarnation }
+        Target(cell.incarnation)
     }
 }
 
@@ -259,7 +256,7 @@ impl Core {
                 return Ok(0);
             }
             let batch = self.gather(&schedule, rows)?;
-            // Where somebody cancelled one of them meanwhile there may be others.
+            // Where it was not to be done like this any more, it is looked at again.
             if let Some(done) = self.add_due(&schedule, &batch, now_ms)? {
                 return Ok(done);
             }
@@ -290,10 +287,9 @@ impl Core {
     }
 
     /// Adds these entries to their streams and takes them off the schedule, in one record; `None`, and nothing is done, if one of
-    /// them is not on it any more.
+    /// them is not on it any more, or its stream was deleted or made anew meanwhile.
     fn add_due(&self, schedule: &StreamCell, batch: &Batch, now_ms: u64) -> Result<Option<usize>> {
-        let numbers: BTreeSet<u64> = batch.entries.iter().map(|entry| entry.target.number).collect();
-        let cells = self.numbered(&numbers.into_iter().chain([schedule.number]).collect());
+        let cells = self.with_targets(&batch.entries, schedule);
         let at = cells.iter().position(|cell| cell.number == schedule.number).expect("nobody deletes the schedule");
         let of_cell = |cell: &Arc<StreamCell>| {
             let target = Target::of(cell);
@@ -306,15 +302,14 @@ impl Core {
         self.commit_together(&cells, &bodies, self.options.durability, |streams, blocks| {
             let Some((group, due)) = streams[at].state.due() else { return Ok(Together::Nothing(None)) };
             let is_due = |id| due.pending.get(&id).is_some_and(|row| row.is_due(now_ms, 0));
-            if !batch.ids().all(is_due) {
+            if !batch.ids().all(is_due) || streams.iter().any(|stream| stream.deleted) {
                 return Ok(Together::Nothing(None));
             }
             let mut done: Vec<(Id, u64)> = targetless().map(|entry| (entry.id(), entry.ordinal)).collect();
             let mut later = batch.damaged.clone();
             let mut each: Vec<(Ids, Vec<Change>)> = Vec::new();
             for (stream, entries) in streams.iter().zip(&by_cell) {
-                let ids = if stream.deleted { Ok(Vec::new()) } else { assign(&stream.state, entries.len(), now_ms) };
-                match ids {
+                match assign(&stream.state, entries.len(), now_ms) {
                     Ok(ids) => {
                         done.extend(entries.iter().map(|entry| (entry.id(), entry.ordinal)));
                         each.push((Ids::Many(ids), Vec::new()));
@@ -349,6 +344,22 @@ impl Core {
             }
             Ok(Together::Write { each, value: Some(count) })
         })
+    }
+
+    /// The schedule and the streams that are there of those that these entries are for, in the order of their numbers.
+    fn with_targets(&self, entries: &[Scheduled], schedule: &StreamCell) -> Vec<Arc<StreamCell>> {
+        let wanted: BTreeSet<Target> = entries.iter().map(|entry| entry.target).chain([Target::of(schedule)]).collect();
+        let catalog = self.catalog();
+        let found = catalog.streams.values().filter(|cell| wanted.contains(&Target::of(cell)));
+        // A repair may have found the files of a stream, and those of what it was before it was made anew.
+        let mut youngest: BTreeMap<Target, &Arc<StreamCell>> = BTreeMap::new();
+        for cell in found {
+            let other = youngest.entry(Target::of(cell)).or_insert(cell);
+            *other = if other.number < cell.number { cell } else { other };
+        }
+        let mut cells: Vec<_> = youngest.into_values().map(Arc::clone).collect();
+        cells.sort_unstable_by_key(|cell| cell.number);
+        cells
     }
 
     /// Gives every entry on the schedule its row, where redb was lost and the rows with it.
@@ -497,11 +508,11 @@ mod tests {
 
     #[test]
     fn the_layout_of_a_scheduled_body_is_pinned() {
-        let header = Header { target: Target { number: 300, incarnation: 1 << 63 }, due_ms: 5 };
+        let header = Header { target: Target(1 << 63), due_ms: 5 };
         let mut body = Vec::new();
         header.put(&mut body);
         body.extend_from_slice(b"\x01n\x011");
-        assert_eq!(hex(&body), "000e01fb2c01fd000000000000008005016e0131");
+        assert_eq!(hex(&body), "000b01fd000000000000008005016e0131");
         let mut rest = &body[..];
         assert_eq!(Header::take(&mut rest), Some(header));
         assert_eq!(rest, b"\x01n\x011");
@@ -511,7 +522,7 @@ mod tests {
     #[test]
     fn a_body_without_a_whole_header_says_nothing() {
         let mut body = Vec::new();
-        Header { target: Target { number: 1, incarnation: 2 }, due_ms: 3 }.put(&mut body);
+        Header { target: Target(2), due_ms: 3 }.put(&mut body);
         for len in 0..body.len() {
             assert_eq!(Header::take(&mut &body[..len]), None, "{len} bytes");
         }

@@ -87,12 +87,4 @@ impl Core {
             }
         }
     }
-
-    /// The streams with these numbers, in their order: those that are there.
-    pub(super) fn numbered(&self, numbers: &std::collections::BTreeSet<u64>) -> Vec<Arc<StreamCell>> {
-        let catalog = self.catalog();
-        let mut found: Vec<_> = catalog.streams.values().filter(|cell| numbers.contains(&cell.number)).collect();
-        found.sort_unstable_by_key(|cell| cell.number);
-        found.into_iter().map(Arc::clone).collect()
-    }
 }

@@ -19,7 +19,7 @@ impl Stream {
     ///
     /// [`NoSuchStream`](crate::ErrorKind::NoSuchStream); if it cannot be written.
     pub fn trim(&self, trim: Trim) -> Result<u64> {
-        self.core().trim(&self.cell()?, trim, self.core().options.durability)
+        self.with_cell(|cell| self.core().trim(cell, trim, self.core().options.durability))
     }
 }
 

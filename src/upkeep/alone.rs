@@ -1,7 +1,8 @@
 //! The streams as their segments alone tell of them: every entry there is, deleted and trimmed ones that are still in the
 //! files included, and no groups. For a directory that has lost redb and every snapshot of the journal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::id::Id;
@@ -11,6 +12,7 @@ use crate::log::header::Identity;
 use crate::log::segment::SegmentHeader;
 use crate::log::survey::{Stop, Survey, read_header};
 use crate::name;
+use crate::options::NAME_BYTES_MAX;
 use crate::state::StreamState;
 use crate::state::change::Front;
 use crate::state::delta::StreamRow;
@@ -34,18 +36,41 @@ pub(super) fn streams(
     report: &mut Report,
 ) -> Result<BTreeMap<u64, Loaded>> {
     let mut streams = BTreeMap::new();
-    let mut names: Vec<String> = Vec::new();
     for number in leftovers::names(storage, STREAMS)?.iter().filter_map(|name| leftovers::stream_number(name)) {
-        let Some(state) = stream(storage, directory, number, report)? else { continue };
-        if names.iter().any(|name| **name == *state.name) {
-            // One that was deleted, and its files not yet.
-            report.warn(stream_dir(number), format!("it is of another stream named `{}`", name::shown(&state.name)));
-            continue;
+        if let Some(state) = stream(storage, directory, number, report)? {
+            streams.insert(number, Loaded { state, covered: 0 });
         }
-        names.push(state.name.to_string());
-        streams.insert(number, Loaded { state, covered: 0 });
     }
+    tell_apart(&mut streams, report);
     Ok(streams)
+}
+
+/// Leaves each name with one stream, the youngest: another that has it in its segments was deleted, and its files not yet, or
+/// has been renamed since. There is no telling which.
+fn tell_apart(streams: &mut BTreeMap<u64, Loaded>, report: &mut Report) {
+    let mut names: BTreeSet<Arc<str>> = BTreeSet::new();
+    for (&number, Loaded { state, .. }) in streams.iter_mut().rev() {
+        let before = Arc::clone(&state.name);
+        for attempt in 1.. {
+            if names.insert(Arc::clone(&state.name)) {
+                break;
+            }
+            let mut name = before.to_string();
+            let more = format!("~{number}").repeat(attempt);
+            while name.len() + more.len() > NAME_BYTES_MAX {
+                name.pop();
+            }
+            state.name = (name + &more).into();
+        }
+        if before != state.name {
+            let what = format!(
+                "it is of another stream named `{}`, deleted or renamed: `{}`",
+                name::shown(&before),
+                state.name
+            );
+            report.warn(stream_dir(number), what);
+        }
+    }
 }
 
 fn stream(storage: &dyn Storage, directory: Identity, number: u64, report: &mut Report) -> Result<Option<StreamState>> {
@@ -83,7 +108,9 @@ fn stream(storage: &dyn Storage, directory: Identity, number: u64, report: &mut 
             position.end = file.len().map_err(|error| Error::io(format_args!("reading {path}"), error))?;
         }
         positions.push(position);
-        first.get_or_insert(head);
+        // It may have been renamed since the segment before.
+        let name = head.name.clone();
+        first.get_or_insert(head).name = name;
     }
     // A file with no entry yet is made anew.
     if let Some(last) = positions.pop_if(|last| last.next_ordinal == last.first_ordinal)
@@ -140,9 +167,11 @@ fn state(head: SegmentHeader, begin: &Position, segments: Vec<Position>) -> Stre
         incarnation,
         covered: 0,
         last_id,
+        last_entry_id: last_id,
         entries_added: next_ordinal,
         length: next_ordinal - begin.first_ordinal,
         max_deleted_id: Id::MIN,
+        holes_to: Id::MIN,
         trimmed_to: Id::MIN,
         front: Front { ordinal: begin.first_ordinal, bytes: begin.base_bytes, id: begin.first_id },
         next_ordinal,

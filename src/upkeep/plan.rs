@@ -173,7 +173,7 @@ impl Plan<'_> {
         let end = match after {
             Some((segment, _)) => (segment.position.base_bytes, segment.position.first_id.previous()),
             None => {
-                let next = tail.id_at(tail.first_ordinal()).map_or(Some(self.state.last_id), Id::previous);
+                let next = tail.id_at(tail.first_ordinal()).map_or(Some(self.state.log.last_id()), Id::previous);
                 (tail.bytes_before(tail.first_ordinal()), next)
             }
         };
@@ -273,9 +273,9 @@ fn amend(
     for (ordinals, last) in lost {
         if ordinals.end > state.front.ordinal {
             state.max_deleted_id = state.max_deleted_id.max(*last);
+            state.holes_to = state.holes_to.max(*last);
         }
     }
-    state.entries_added = next;
     let ordinal = state.tombstones.first_live(state.front.ordinal).min(next);
     state.front = if ordinal == next {
         Front { ordinal, bytes: state.log.next_bytes(), id: Id::MIN }
@@ -287,6 +287,7 @@ fn amend(
         }
     };
     state.length = (next - ordinal) - state.tombstones.count(ordinal, next);
+    state.entries_added = state.entries_added.max(state.length);
     state.log.mend(state.number, positions);
     state.forget_before(ordinal);
     state.log.take_dropped();

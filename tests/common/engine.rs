@@ -137,6 +137,24 @@ impl Engine {
                 stream.set_retention((*retention).into())?;
                 Outcome::Done
             }
+            OnStream::Rename(to, true) => {
+                stream.rename_to(to)?;
+                Outcome::Done
+            }
+            OnStream::Rename(to, false) => Outcome::Flag(stream.rename_to_new(to)?),
+            OnStream::Copy(to, true) => {
+                stream.copy_to(to)?;
+                Outcome::Done
+            }
+            OnStream::Copy(to, false) => Outcome::Flag(stream.copy_to_new(to)?),
+            OnStream::SetLast { id, entries_added, max_deleted_id } => {
+                let set = stream.set_last_id(*id).max_deleted_id(*max_deleted_id);
+                match entries_added {
+                    Some(entries) => set.entries_added(*entries).set()?,
+                    None => set.set()?,
+                }
+                Outcome::Done
+            }
             OnStream::Range { bounds, backwards, count } => {
                 let mut range = stream.range(*bounds);
                 if *backwards {

@@ -153,6 +153,22 @@ impl<'a> Dice<'a> {
         }
     }
 
+    /// The other stream; seldom the same.
+    fn other(&mut self, stream: &str) -> String {
+        let name = if self.one_in(16) { Some(stream) } else { STREAMS.into_iter().find(|name| *name != stream) };
+        name.unwrap_or(stream).to_owned()
+    }
+
+    /// One that may be the last: from the last entry on, mostly.
+    fn last_id(&mut self, stream: &str) -> Id {
+        let top = self.model.streams.get(stream).and_then(|stream| stream.entries.keys().next_back().copied());
+        match self.below(4) {
+            0 => top.unwrap_or(Id::MIN),
+            1 => Id::new(top.unwrap_or(Id::MIN).ms.saturating_add(u64::from(self.below(20))), u64::from(self.below(3))),
+            _ => self.id(stream).min(Id::new(u64::MAX / 4, 0)),
+        }
+    }
+
     /// Mostly one that has the next IDs, whatever the stream has.
     fn batch(&mut self, stream: &str) -> Vec<(IdSpec, Fields)> {
         let odd = self.one_in(3);
@@ -238,7 +254,7 @@ impl<'a> Dice<'a> {
         if exhausted && self.one_in(4) {
             return OnStream::DeleteStream;
         }
-        match self.below(58) {
+        match self.below(63) {
             0..18 => OnStream::Add {
                 id: self.new_id(stream),
                 fields: self.fields(),
@@ -261,9 +277,16 @@ impl<'a> Dice<'a> {
                 fields: vec![(b"n".to_vec(), vec![self.below(3)])],
                 trim: self.option(8, |dice| dice.trim(stream)),
             },
-            52..56 => OnStream::Delay { due_ms: self.due_ms(), fields: self.fields() },
-            56..58 => OnStream::Cancel(self.scheduled()),
+            57..61 => OnStream::Delay { due_ms: self.due_ms(), fields: self.fields() },
+            61..63 => OnStream::Cancel(self.scheduled()),
             48..51 => OnStream::Remove(self.ids(stream), self.references()),
+            52 => OnStream::Rename(self.stream(), self.one_in(2)),
+            53 => OnStream::Copy(self.other(stream), self.one_in(2)),
+            54..57 => OnStream::SetLast {
+                id: self.last_id(stream),
+                entries_added: self.option(3, |dice| u64::from(dice.below(64))),
+                max_deleted_id: self.option(4, |dice| dice.id(stream)).unwrap_or(Id::MIN),
+            },
             51 => OnStream::SetIdempotency(1 + u32::from(self.below(2)), 1 + u32::from(self.below(3))),
             40..42 => OnStream::Read { after: self.start(stream), count: self.option(2, Dice::count) },
             _ if self.one_in(8) => OnStream::DeleteStream,

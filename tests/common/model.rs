@@ -203,6 +203,48 @@ impl Model {
                 self.streams.entry(name.to_owned()).or_default().retention = *retention;
                 Outcome::Done
             }
+            OnStream::Rename(to, replace) => {
+                self.stream(name)?;
+                if to == name || self.streams.contains_key(to) && !replace {
+                    return Ok(if *replace { Outcome::Done } else { Outcome::Flag(false) });
+                }
+                let stream = self.streams.remove(name).expect("it was just found");
+                self.streams.insert(to.clone(), stream);
+                self.schedule.stream_is_gone(to);
+                self.schedule.stream_is_renamed(name, to);
+                if *replace { Outcome::Done } else { Outcome::Flag(true) }
+            }
+            OnStream::Copy(to, replace) => {
+                if to == name {
+                    return Err(ErrorKind::InvalidArgument);
+                }
+                let copy = self.stream(name)?.clone();
+                if self.streams.contains_key(to) && !replace {
+                    return Ok(Outcome::Flag(false));
+                }
+                self.streams.insert(to.clone(), copy);
+                self.schedule.stream_is_gone(to);
+                if *replace { Outcome::Done } else { Outcome::Flag(true) }
+            }
+            OnStream::SetLast { id, entries_added, max_deleted_id } => {
+                if id < max_deleted_id {
+                    return Err(ErrorKind::IdTooSmall);
+                }
+                let stream = self.stream(name)?;
+                if *id < stream.max_deleted_id || stream.entries.keys().next_back().is_some_and(|top| id < top) {
+                    return Err(ErrorKind::IdTooSmall);
+                }
+                if entries_added.is_some_and(|entries| entries < stream.entries.len() as u64) {
+                    return Err(ErrorKind::InvalidArgument);
+                }
+                stream.last_id = *id;
+                stream.trimmed_to = stream.trimmed_to.min(*id);
+                stream.entries_added = entries_added.unwrap_or(stream.entries_added);
+                if *max_deleted_id != Id::MIN {
+                    stream.max_deleted_id = *max_deleted_id;
+                }
+                Outcome::Done
+            }
             OnStream::Range { bounds, backwards, count } => {
                 let mut found = self.entries(name, *bounds);
                 if *backwards {

@@ -55,6 +55,14 @@ pub(crate) enum OnStream {
     Remove(Vec<Id>, References),
     Trim(Trim),
     SetRetention(Retention),
+    /// To this name, and over what has it or not.
+    Rename(String, bool),
+    Copy(String, bool),
+    SetLast {
+        id: Id,
+        entries_added: Option<u64>,
+        max_deleted_id: Id,
+    },
     Range {
         bounds: Bounds,
         backwards: bool,

@@ -41,8 +41,15 @@ impl Schedule {
     }
 
     pub(crate) fn stream_is_gone(&mut self, stream: &str) {
-        let of_it = |waiting: &&mut Waiting| waiting.stream.as_deref() == Some(stream);
-        self.entries.values_mut().filter(of_it).for_each(|waiting| waiting.stream = None);
+        self.of_mut(stream).for_each(|waiting| waiting.stream = None);
+    }
+
+    pub(crate) fn stream_is_renamed(&mut self, stream: &str, to: &str) {
+        self.of_mut(stream).for_each(|waiting| waiting.stream = Some(to.to_owned()));
+    }
+
+    fn of_mut(&mut self, stream: &str) -> impl Iterator<Item = &mut Waiting> {
+        self.entries.values_mut().filter(move |waiting| waiting.stream.as_deref() == Some(stream))
     }
 
     /// What a stream has here, the next first.

@@ -27,7 +27,11 @@ impl Told {
             Op::Ack { stream, group, ids, .. } | Op::AckAndDelete { stream, group, ids, .. } => {
                 self.acked.extend(ids.iter().map(|&id| (*stream, *group, id)))
             }
-            Op::DeleteStream(stream) => self.deleted.push((number, stream)),
+            // Whose IDs may come again, as far as this knows.
+            Op::DeleteStream(stream) | Op::SetLast { stream, .. } | Op::Copy { to: stream, .. } => {
+                self.deleted.push((number, stream))
+            }
+            Op::Rename { stream, to, .. } => self.deleted.extend([(number, *stream), (number, *to)]),
             _ => {}
         }
     }

@@ -151,6 +151,21 @@ pub(crate) enum Op {
         stream: Name,
         keep: Keep,
     },
+    Rename {
+        stream: Name,
+        to: Name,
+        replace: bool,
+    },
+    Copy {
+        stream: Name,
+        to: Name,
+        replace: bool,
+    },
+    SetLast {
+        stream: Name,
+        id: Id,
+        entries_added: Option<u64>,
+    },
     Retention,
     Flush,
     /// As the background flushes: if there is much.
@@ -430,6 +445,14 @@ impl Op {
             }
             Op::Trim { stream: name, trim } => stream(name)?.trim(trim)?.into(),
             Op::Retain { stream: name, keep } => stream(name)?.set_retention(keep.retention())?.into(),
+            Op::Rename { stream: name, to, replace: true } => stream(name)?.rename_to(to)?.into(),
+            Op::Rename { stream: name, to, replace: false } => stream(name)?.rename_to_new(to)?.into(),
+            Op::Copy { stream: name, to, replace: true } => stream(name)?.copy_to(to)?.into(),
+            Op::Copy { stream: name, to, replace: false } => stream(name)?.copy_to_new(to)?.into(),
+            Op::SetLast { stream: name, id, entries_added: None } => stream(name)?.set_last_id(id).set()?.into(),
+            Op::SetLast { stream: name, id, entries_added: Some(entries) } => {
+                stream(name)?.set_last_id(id).entries_added(entries).set()?.into()
+            }
             Op::Retention => broker.trim_step()?.into(),
             Op::Flush => broker.flush_all()?.into(),
             Op::FlushStep => broker.flush_step()?.into(),
@@ -466,7 +489,10 @@ impl Op {
             | Op::Delete { .. }
             | Op::Remove { .. }
             | Op::Trim { .. }
-            | Op::Retain { .. } => levels.writes,
+            | Op::Retain { .. }
+            | Op::Rename { .. }
+            | Op::Copy { .. }
+            | Op::SetLast { .. } => levels.writes,
             Op::Checkpoint | Op::Sync | Op::Reopen => Durability::Always,
             Op::ReadNew { .. }
             | Op::Fetch { .. }

@@ -25,6 +25,10 @@ fn delayed(state: &Snapshot, stream: Name) -> Vec<DelayedId> {
     state.streams.get(stream).map(|stream| stream.delayed.keys().copied().collect()).unwrap_or_default()
 }
 
+fn last(state: &Snapshot) -> Id {
+    state.streams.get("a").map_or(Id::MIN, |stream| stream.marks.last_id)
+}
+
 fn add(bytes: usize) -> Op {
     Op::Add { stream: "a", bytes, id: IdSpec::Auto, trim: None, level: None }
 }
@@ -42,7 +46,7 @@ pub(crate) const BEGUN: [Letter; 3] = [
 ];
 
 /// One of each kind.
-pub(crate) const ALPHABET: [Letter; 37] = [
+pub(crate) const ALPHABET: [Letter; 42] = [
     ("add", |_| add(20)),
     ("add os", |_| Op::Add { stream: "a", bytes: 20, id: IdSpec::Auto, trim: None, level: Some(Durability::Os) }),
     ("add large", |_| add(400)),
@@ -109,6 +113,15 @@ pub(crate) const ALPHABET: [Letter; 37] = [
     ("delete consumer", |_| Op::DeleteConsumer(X)),
     ("set cursor", |_| Op::SetCursor { stream: "a", group: "g", to: StartAt::Start }),
     ("delete stream", |_| Op::DeleteStream("a")),
+    ("rename", |_| Op::Rename { stream: "a", to: "c", replace: false }),
+    ("rename over", |_| Op::Rename { stream: "b", to: "a", replace: true }),
+    ("copy over", |_| Op::Copy { stream: "a", to: "b", replace: true }),
+    ("set last", |state| Op::SetLast { stream: "a", id: Id::new(last(state).ms + 9, 0), entries_added: Some(9) }),
+    ("set last back", |state| Op::SetLast {
+        stream: "a",
+        id: ids(state).last().copied().unwrap_or(Id::MIN),
+        entries_added: None,
+    }),
     ("flush", |_| Op::Flush),
     ("checkpoint", |_| Op::Checkpoint),
     ("amid segments", |_| amid(Work::CheckpointAtSegments)),
@@ -243,8 +256,17 @@ impl Manner {
                 Op::Retain { stream, keep: if chance.once_in(4) { Keep::EVERYTHING } else { *chance.pick(&KEEPS) } }
             }
             82..87 => Op::Retention,
-            87..90 => Op::DeleteStream(stream),
-            90..91 => Op::Create(stream),
+            88..90 => Op::DeleteStream(stream),
+            90 if chance.once_in(2) => Op::Create(stream),
+            90 => {
+                let id =
+                    if chance.once_in(2) { ids.last().copied().unwrap_or(Id::MIN) } else { Id::new(last.ms + 5, 0) };
+                Op::SetLast { stream, id, entries_added: chance.once_in(2).then(|| chance.below(40)) }
+            }
+            87 => {
+                let (to, replace) = (STREAMS[chance.index(self.streams)], chance.once_in(2));
+                if chance.once_in(2) { Op::Rename { stream, to, replace } } else { Op::Copy { stream, to, replace } }
+            }
             91..94 => Op::Destroy { stream, group },
             94..96 => Op::DeleteConsumer(who),
             _ => Op::SetCursor { stream, group, to: start(chance, &ids) },

@@ -12,6 +12,7 @@
 
 mod commit;
 mod delayed;
+mod names;
 mod publication;
 mod upkeep;
 mod waiting;
