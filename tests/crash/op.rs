@@ -6,7 +6,7 @@ use streamlog::{
     Broker, DelayedId, Durability, Id, IdSpec, Idempotency, Idempotent, References, Result, Retention, StartAt, Trim,
 };
 
-use super::observe::Snapshot;
+use super::observe::{Pending, Snapshot};
 
 pub(crate) type Name = &'static str;
 
@@ -542,9 +542,12 @@ impl Op {
                     // It looks at ten for each that it was asked for.
                     let looked = group.pending.iter().take(10 * count);
                     let rows = looked.filter(|(_, row)| row.consumer != who.consumer);
-                    let found = rows.filter(|(id, row)| {
-                        !entries.contains_key(id) || now_ms.saturating_sub(row.delivered_ms) >= min_idle_ms
-                    });
+                    // What was released is nobody's, and waits for its time alone.
+                    let is_due = |row: &Pending| match &*row.consumer {
+                        "" => row.delivered_ms <= now_ms,
+                        _ => now_ms.saturating_sub(row.delivered_ms) >= min_idle_ms,
+                    };
+                    let found = rows.filter(|(id, row)| !entries.contains_key(id) || is_due(row));
                     let found: Vec<_> = found.map(|(&id, _)| id).take(count).collect();
                     if !found.is_empty() && found.iter().all(|id| !entries.contains_key(id)) {
                         parts.push(forget(found));
