@@ -16,6 +16,7 @@ mod copy;
 pub(crate) mod core;
 mod delayed;
 mod delete;
+mod due;
 mod group;
 mod info;
 pub(crate) mod kept;
