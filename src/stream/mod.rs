@@ -16,8 +16,10 @@ pub(crate) mod collect;
 pub(crate) mod consumer;
 mod copy;
 pub(crate) mod core;
+mod delayed;
 mod delete;
 mod deliver;
+mod due;
 mod fetch;
 mod group;
 mod history;
@@ -32,7 +34,9 @@ mod read;
 mod read_group;
 mod remove;
 mod rename;
+mod schedule;
 mod set_last_id;
+mod together;
 mod trim;
 pub(crate) mod waiting;
 pub(crate) mod work;
@@ -46,6 +50,7 @@ use self::cell::StreamCell;
 pub use self::claim::{AutoClaim, AutoClaimed, AutoClaimedIds, Claim};
 pub use self::consumer::Consumer;
 use self::core::Core;
+pub use self::delayed::{Delayed, DelayedId, NewDelayed};
 pub use self::fetch::Fetch;
 pub use self::group::{Group, NewGroup, StartAt};
 pub use self::history::History;
@@ -221,7 +226,7 @@ impl Stream {
         self.with_cell(|cell| self.core().commit(cell, level, &NO_BODIES, &mut plan))
     }
 
-    /// Reads the stream, which must be there.
+    /// Reads the stream, which must be there: as it is under one lock, or if the name passes to another meanwhile, that one.
     fn view<T>(&self, mut read: impl FnMut(&mut cell::Inner, Blocks<'_>) -> Result<Lookup<T>>) -> Result<T> {
         self.with_cell(|cell| self.core().read(cell, &mut read))
     }
