@@ -100,6 +100,10 @@ impl StreamState {
             }
             ordinal += 1;
         }
+        // Not looked up: its block may be cold, or damaged, which need not concern those behind it.
+        if ordinal == self.front.ordinal && self.length > 0 {
+            return Lookup::Found(self.front);
+        }
         into_lookup(View { state: self, added: None, blocks }.front(ordinal))
     }
 }
