@@ -187,6 +187,11 @@ impl Broker {
         Ok(self.open.core.catalog().streams.keys().map(ToString::to_string).collect())
     }
 
+    /// Milliseconds since the Unix epoch, by the clock of the broker.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.open.core.clock.now_ms()
+    }
+
     /// Makes everything that has returned so far survive power loss, whatever its durability.
     ///
     /// # Errors

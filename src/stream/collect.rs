@@ -47,6 +47,11 @@ impl Collector {
         self.room
     }
 
+    /// Gives up what was collected.
+    pub(crate) fn clear(&mut self) {
+        *self = Collector { until_damage: self.until_damage, ..Collector::default() };
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.found.len()
     }

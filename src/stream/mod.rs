@@ -221,7 +221,7 @@ impl Stream {
         self.with_cell(|cell| self.core().commit(cell, level, &NO_BODIES, &mut plan))
     }
 
-    /// Reads the stream, which must be there.
+    /// Reads the stream, which must be there: as it is under one lock, or if the name passes to another meanwhile, that one.
     fn view<T>(&self, mut read: impl FnMut(&mut cell::Inner, Blocks<'_>) -> Result<Lookup<T>>) -> Result<T> {
         self.with_cell(|cell| self.core().read(cell, &mut read))
     }

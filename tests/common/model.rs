@@ -211,19 +211,7 @@ impl Model {
                 if id < max_deleted_id {
                     return Err(ErrorKind::IdTooSmall);
                 }
-                let stream = self.stream(name)?;
-                if *id < stream.max_deleted_id || stream.entries.keys().next_back().is_some_and(|top| id < top) {
-                    return Err(ErrorKind::IdTooSmall);
-                }
-                if entries_added.is_some_and(|entries| entries < stream.entries.len() as u64) {
-                    return Err(ErrorKind::InvalidArgument);
-                }
-                stream.last_id = *id;
-                stream.trimmed_to = stream.trimmed_to.min(*id);
-                stream.entries_added = entries_added.unwrap_or(stream.entries_added);
-                if *max_deleted_id != Id::MIN {
-                    stream.max_deleted_id = *max_deleted_id;
-                }
+                self.stream(name)?.set_last(*id, *entries_added, *max_deleted_id)?;
                 Outcome::Done
             }
             OnStream::Range { bounds, backwards, count } => {
@@ -450,6 +438,22 @@ impl Stream {
 
     pub(crate) fn first_id(&self) -> Option<Id> {
         self.entries.keys().next().copied()
+    }
+
+    fn set_last(&mut self, id: Id, entries_added: Option<u64>, max_deleted_id: Id) -> Result<(), ErrorKind> {
+        let top = self.entries.keys().next_back();
+        if id < self.max_deleted_id || top.is_some_and(|top| id < *top) {
+            return Err(ErrorKind::IdTooSmall);
+        }
+        if entries_added.is_some_and(|entries| entries < self.entries.len() as u64) {
+            return Err(ErrorKind::InvalidArgument);
+        }
+        (self.last_id, self.trimmed_to) = (id, self.trimmed_to.min(id));
+        self.entries_added = entries_added.unwrap_or(self.entries_added);
+        if max_deleted_id != Id::MIN {
+            self.max_deleted_id = max_deleted_id;
+        }
+        Ok(())
     }
 
     fn delete(&mut self, ids: &[Id]) -> u64 {

@@ -316,51 +316,11 @@ fn fields(now_ms: u64, number: usize, bytes: usize) -> Vec<(String, Vec<u8>)> {
 impl Op {
     /// Does it. [`Reopen`](Op::Reopen) and [`Amid`](Op::Amid) are its caller's to do.
     pub(crate) fn run(&self, broker: &Broker, now_ms: u64) -> Result<Outcome> {
-        let stream = |name: Name| broker.stream(name);
         let group = |stream: Name, group: Name| broker.stream(stream)?.group(group).existing();
         let consumer = |who: Who| Ok::<_, streamlog::Error>(group(who.stream, who.group)?.consumer(who.consumer));
         Ok(match *self {
-            Op::Create(name) => stream(name)?.create()?.into(),
-            Op::DeleteStream(name) => stream(name)?.delete_stream()?.into(),
-            Op::Add { stream: name, bytes, id, trim, level } => {
-                let stream = stream(name)?;
-                let mut entry = stream.entry(fields(now_ms, 0, bytes)).id(id);
-                if let Some(trim) = trim {
-                    entry = entry.trim(trim);
-                }
-                if let Some(level) = level {
-                    entry = entry.durability(level);
-                }
-                vec![entry.add()?].into()
-            }
-            Op::AddOnce { stream: name, number, by_content } => {
-                let once = if by_content {
-                    Idempotent::by_content("producer")
-                } else {
-                    Idempotent::new("producer", number.to_string())
-                };
-                vec![stream(name)?.entry([("once", number.to_string())]).idempotent(once).add()?].into()
-            }
-            Op::Remember { stream: name, ids } => {
-                stream(name)?.create()?;
-                stream(name)?.set_idempotency(Idempotency::default().ids(ids)?)?.into()
-            }
-            Op::Batch { stream: name, ref entries, trim, level } => {
-                let stream = stream(name)?;
-                let mut batch = stream.batch();
-                for (number, &(id, bytes)) in entries.iter().enumerate() {
-                    batch.push_with_id(id, fields(now_ms, number, bytes))?;
-                }
-                if let Some(level) = level {
-                    batch = batch.durability(level);
-                }
-                if let Some(trim) = trim {
-                    batch = batch.trim(trim);
-                }
-                batch.add()?.into()
-            }
             Op::Group { stream: name, group, start, entries_read, ensure } => {
-                let mut new = stream(name)?.group(group).start_at(start);
+                let mut new = broker.stream(name)?.group(group).start_at(start);
                 if let Some(entries) = entries_read {
                     new = new.entries_read(entries);
                 }
@@ -421,6 +381,60 @@ impl Op {
                 let claim = consumer(who)?.auto_claim(Duration::from_millis(min_idle_ms));
                 claim.start(start).count(count).run()?.messages.ids().into()
             }
+            Op::Retention => broker.trim_step()?.into(),
+            Op::Flush => broker.flush_all()?.into(),
+            Op::FlushStep => broker.flush_step()?.into(),
+            Op::Checkpoint => broker.checkpoint()?.into(),
+            Op::Spare => broker.spare_step()?.into(),
+            Op::Sync => broker.sync()?.into(),
+            // The trial's to do.
+            Op::Reopen | Op::Amid { .. } => ().into(),
+            _ => self.run_on_stream(broker, now_ms)?,
+        })
+    }
+
+    fn run_on_stream(&self, broker: &Broker, now_ms: u64) -> Result<Outcome> {
+        let stream = |name: Name| broker.stream(name);
+        Ok(match *self {
+            Op::Create(name) => stream(name)?.create()?.into(),
+            Op::DeleteStream(name) => stream(name)?.delete_stream()?.into(),
+            Op::Add { stream: name, bytes, id, trim, level } => {
+                let stream = stream(name)?;
+                let mut entry = stream.entry(fields(now_ms, 0, bytes)).id(id);
+                if let Some(trim) = trim {
+                    entry = entry.trim(trim);
+                }
+                if let Some(level) = level {
+                    entry = entry.durability(level);
+                }
+                vec![entry.add()?].into()
+            }
+            Op::AddOnce { stream: name, number, by_content } => {
+                let once = if by_content {
+                    Idempotent::by_content("producer")
+                } else {
+                    Idempotent::new("producer", number.to_string())
+                };
+                vec![stream(name)?.entry([("once", number.to_string())]).idempotent(once).add()?].into()
+            }
+            Op::Remember { stream: name, ids } => {
+                stream(name)?.create()?;
+                stream(name)?.set_idempotency(Idempotency::default().ids(ids)?)?.into()
+            }
+            Op::Batch { stream: name, ref entries, trim, level } => {
+                let stream = stream(name)?;
+                let mut batch = stream.batch();
+                for (number, &(id, bytes)) in entries.iter().enumerate() {
+                    batch.push_with_id(id, fields(now_ms, number, bytes))?;
+                }
+                if let Some(level) = level {
+                    batch = batch.durability(level);
+                }
+                if let Some(trim) = trim {
+                    batch = batch.trim(trim);
+                }
+                batch.add()?.into()
+            }
             Op::Delete { stream: name, ref ids } => stream(name)?.delete(ids)?.into(),
             Op::Remove { stream: name, ref ids, references } => {
                 stream(name)?.remove(ids, references)?;
@@ -436,14 +450,7 @@ impl Op {
             Op::SetLast { stream: name, id, entries_added: Some(entries) } => {
                 stream(name)?.set_last_id(id).entries_added(entries).set()?.into()
             }
-            Op::Retention => broker.trim_step()?.into(),
-            Op::Flush => broker.flush_all()?.into(),
-            Op::FlushStep => broker.flush_step()?.into(),
-            Op::Checkpoint => broker.checkpoint()?.into(),
-            Op::Spare => broker.spare_step()?.into(),
-            Op::Sync => broker.sync()?.into(),
-            // The trial's to do.
-            Op::Reopen | Op::Amid { .. } => ().into(),
+            _ => unreachable!("{self:?} is on no stream"),
         })
     }
 
