@@ -49,6 +49,7 @@
 //! | set the last ID and counters | [`Stream::set_last_id`] | `XSETID` |
 //! | look | [`Stream::info`], [`Stream::groups`], [`Group::consumers`] | `XINFO` |
 //! | copy a directory that is in use | [`Broker::backup_to`] | `BGSAVE` |
+//! | run a command of Redis, word by word | [`command`], [`Broker::execute`] | all of them |
 //! | test without a disk | [`Broker::in_memory`] | |
 //!
 //! # Guarantees
@@ -87,6 +88,8 @@
 //!         ↓
 //! broker       many streams in a directory: opening, checkpoints, background work, closing
 //!         ↓
+//! command      Redis's commands as values: read, written, run on the handles, refused in Redis's words
+//!         ↓
 //! upkeep       a directory that is not open: checking and repairing it
 //!         ↓
 //! bin/streamlog   the program, on the public interface alone
@@ -99,6 +102,7 @@
 mod broker;
 mod clock;
 mod codec;
+pub mod command;
 mod entry;
 mod error;
 #[cfg(feature = "simulation")]
@@ -132,9 +136,9 @@ pub use options::{Durability, NAME_BYTES_MAX, RECORD_BYTES_MAX};
 #[cfg(feature = "simulation")]
 pub use storage::{File, Lock, Storage, sim};
 pub use stream::{
-    AutoClaim, AutoClaimed, AutoClaimedIds, Batch, Claim, Consumer, ConsumerInfo, Fetch, Group, GroupInfo, History,
-    Message, Messages, Nack, NewEntry, NewGroup, PendingEntry, PendingRange, PendingSummary, ProducersInfo, Range,
-    Read, ReadNew, Scan, SetLastId, StartAt, Stream, StreamInfo,
+    AutoClaim, AutoClaimed, AutoClaimedIds, Batch, Claim, Consumer, ConsumerInfo, Fetch, Group, GroupInfo, GroupStart,
+    History, Message, Messages, Nack, NewEntry, NewGroup, PendingEntry, PendingRange, PendingSummary, ProducersInfo,
+    Range, Read, ReadGroup, ReadNew, ReadStreams, Scan, SetLastId, StartAt, Stream, StreamInfo,
 };
 pub use trim::{References, Removal, Retention, Trim};
 pub use upkeep::{

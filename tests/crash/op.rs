@@ -81,6 +81,7 @@ pub(crate) enum Op {
         who: Who,
         count: usize,
         no_ack: bool,
+        claim_idle_ms: Option<u64>,
     },
     Fetch {
         who: Who,
@@ -330,8 +331,11 @@ impl Op {
             Op::SetCursor { stream, group: name, to } => group(stream, name)?.set_cursor(to)?.into(),
             Op::CreateConsumer(who) => group(who.stream, who.group)?.create_consumer(who.consumer)?.into(),
             Op::DeleteConsumer(who) => group(who.stream, who.group)?.delete_consumer(who.consumer)?.into(),
-            Op::ReadNew { who, count, no_ack } => {
-                let read = consumer(who)?.read_new().count(count);
+            Op::ReadNew { who, count, no_ack, claim_idle_ms } => {
+                let mut read = consumer(who)?.read_new().count(count);
+                if let Some(ms) = claim_idle_ms {
+                    read = read.claim_idle(Duration::from_millis(ms));
+                }
                 let read = if no_ack { read.no_ack() } else { read };
                 read.next()?.ids().into()
             }
@@ -493,8 +497,8 @@ impl Op {
     }
 
     /// What the operation amounts to, if it is more than one record: a crash may fall between them. Retention is a trim
-    /// after the other, and a fetch looks through what is pending before it reads.
-    pub(crate) fn parts(&self, before: &Snapshot, now_ms: u64) -> Vec<Op> {
+    /// after the other, and a fetch looks through what is its own before it reads.
+    pub(crate) fn parts(&self, before: &Snapshot) -> Vec<Op> {
         match *self {
             Op::Retention => {
                 let mut parts = Vec::new();
@@ -506,7 +510,7 @@ impl Op {
                 parts
             }
             Op::Remember { stream, .. } => vec![Op::Create(stream), self.clone()],
-            Op::Fetch { who, count, claim_idle_ms } => {
+            Op::Fetch { who, count, .. } => {
                 let Some(group) = before.group(who.stream, who.group) else { return vec![self.clone()] };
                 let mut parts = Vec::new();
                 if !group.consumers.contains_key(who.consumer) {
@@ -518,24 +522,7 @@ impl Op {
                 let own = group.pending.iter().filter(|(_, row)| row.consumer == who.consumer).map(|(&id, _)| id);
                 let own: Vec<_> = own.collect();
                 let deleted = own.chunks(count).take_while(|ids| ids.iter().all(|id| !entries.contains_key(id)));
-                let deleted: Vec<_> = deleted.collect();
-                let own_left = deleted.iter().map(|ids| ids.len()).sum::<usize>() < own.len();
-                parts.extend(deleted.into_iter().map(|ids| forget(ids.to_vec())));
-                // Of others it takes over what is idle; where all that it finds is gone, it goes on to what is new.
-                if let Some(min_idle_ms) = claim_idle_ms.filter(|_| !own_left) {
-                    // It looks at ten for each that it was asked for.
-                    let looked = group.pending.iter().take(10 * count);
-                    let rows = looked.filter(|(_, row)| row.consumer != who.consumer);
-                    let found = rows.filter(|(id, row)| {
-                        !entries.contains_key(id) || now_ms.saturating_sub(row.delivered_ms) >= min_idle_ms
-                    });
-                    let found: Vec<_> = found.map(|(&id, _)| id).take(count).collect();
-                    if !found.is_empty() && found.iter().all(|id| !entries.contains_key(id)) {
-                        parts.push(forget(found));
-                        parts.push(Op::Fetch { who, count, claim_idle_ms: None });
-                        return parts;
-                    }
-                }
+                parts.extend(deleted.map(|ids| forget(ids.to_vec())));
                 parts.push(self.clone());
                 parts
             }
