@@ -2,6 +2,8 @@
 
 use std::{fmt, io};
 
+use crate::name;
+
 /// What the functions of this crate return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -149,7 +151,7 @@ impl Error {
     #[must_use]
     pub(crate) fn in_stream(mut self, stream: &str) -> Error {
         if let Some(place) = &mut self.0.place {
-            place.stream = Some(stream.to_owned());
+            place.stream = Some(name::shown(stream).to_owned());
         }
         self
     }
