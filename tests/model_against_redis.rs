@@ -197,7 +197,7 @@ fn comparable(operation: Operation, model: &Model) -> Option<Operation> {
                 ByConsumer::AutoClaim { min_idle_ms, start, count, just_ids } => {
                     ByConsumer::AutoClaim { min_idle_ms: never(min_idle_ms), start, count, just_ids }
                 }
-                by => by,
+                by @ ByConsumer::History { .. } => by,
             };
             Operation::By(names, by)
         }
