@@ -15,6 +15,8 @@ struct Inner {
     kind: ErrorKind,
     message: String,
     place: Option<Place>,
+    /// The stream that is missing, or the group of which stream.
+    missing: Option<(String, Option<String>)>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -81,7 +83,7 @@ pub(crate) fn too_many_open(error: &io::Error) -> bool {
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
-        Error(Box::new(Inner { kind, message: message.into(), place: None, source: None }))
+        Error(Box::new(Inner { kind, message: message.into(), place: None, missing: None, source: None }))
     }
 
     /// An error of the system while `doing` something (`"writing the journal"`).
@@ -112,11 +114,16 @@ impl Error {
     }
 
     pub(crate) fn no_such_stream(stream: &str) -> Error {
-        Error::new(ErrorKind::NoSuchStream, format!("there is no stream `{stream}`"))
+        let mut error = Error::new(ErrorKind::NoSuchStream, format!("there is no stream `{stream}`"));
+        error.0.missing = Some((stream.to_owned(), None));
+        error
     }
 
     pub(crate) fn no_such_group(stream: &str, group: &str) -> Error {
-        Error::new(ErrorKind::NoSuchGroup, format!("there is no stream `{stream}` with a group `{group}`"))
+        let text = format!("there is no stream `{stream}` with a group `{group}`");
+        let mut error = Error::new(ErrorKind::NoSuchGroup, text);
+        error.0.missing = Some((stream.to_owned(), Some(group.to_owned())));
+        error
     }
 
     pub(crate) fn too_large(what: &str, bytes: usize, limit: usize) -> Error {
@@ -151,8 +158,9 @@ impl Error {
 
     /// The same error again, for the next caller that meets it (a source cannot be copied; its text stays).
     pub(crate) fn again(&self) -> Error {
-        let Inner { kind, message, place, .. } = &*self.0;
-        Error(Box::new(Inner { kind: *kind, message: message.clone(), place: place.clone(), source: None }))
+        let Inner { kind, message, place, missing, .. } = &*self.0;
+        let (message, place, missing) = (message.clone(), place.clone(), missing.clone());
+        Error(Box::new(Inner { kind: *kind, message, place, missing, source: None }))
     }
 
     /// What went wrong.
@@ -163,6 +171,16 @@ impl Error {
     /// Where on disk, if the error is about bytes on disk.
     pub fn place(&self) -> Option<&Place> {
         self.0.place.as_ref()
+    }
+
+    /// The stream that is missing, or whose group is.
+    pub(crate) fn stream(&self) -> Option<&str> {
+        self.0.missing.as_ref().map(|(stream, _)| stream.as_str())
+    }
+
+    /// The group that is missing.
+    pub(crate) fn group(&self) -> Option<&str> {
+        self.0.missing.as_ref().and_then(|(_, group)| group.as_deref())
     }
 
     /// Whether the same call may succeed later with nothing changed by the caller: when space is freed, files are

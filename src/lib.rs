@@ -50,6 +50,7 @@
 //! | set the last ID and counters | [`Stream::set_last_id`] | `XSETID` |
 //! | look | [`Stream::info`], [`Stream::groups`], [`Group::consumers`] | `XINFO` |
 //! | copy a directory that is in use | [`Broker::backup_to`] | `BGSAVE` |
+//! | run a command of Redis, word by word | [`command`], [`Broker::execute`] | all of them |
 //! | test without a disk | [`Broker::in_memory`] | |
 //!
 //! # Guarantees
@@ -88,6 +89,8 @@
 //!         ↓
 //! broker       many streams in a directory: opening, checkpoints, background work, closing
 //!         ↓
+//! command      Redis's commands as values: read, written, run on the handles, refused in Redis's words
+//!         ↓
 //! upkeep       a directory that is not open: checking and repairing it
 //!         ↓
 //! bin/streamlog   the program, on the public interface alone
@@ -100,6 +103,7 @@
 mod broker;
 mod clock;
 mod codec;
+pub mod command;
 mod entry;
 mod error;
 #[cfg(feature = "simulation")]
@@ -135,8 +139,9 @@ pub use options::{Durability, NAME_BYTES_MAX, RECORD_BYTES_MAX};
 pub use storage::{File, Lock, Storage, sim};
 pub use stream::{
     AutoClaim, AutoClaimed, AutoClaimedIds, Batch, Claim, Consumer, ConsumerInfo, Delayed, DelayedId, Fetch, Group,
-    GroupInfo, History, Message, Messages, Nack, NewDelayed, NewEntry, NewGroup, PendingEntry, PendingRange,
-    PendingSummary, ProducersInfo, Range, Read, ReadNew, Scan, SetLastId, StartAt, Stream, StreamInfo,
+    GroupInfo, GroupStart, History, Message, Messages, Nack, NewDelayed, NewEntry, NewGroup, PendingEntry,
+    PendingRange, PendingSummary, ProducersInfo, Range, Read, ReadGroup, ReadNew, ReadStreams, Scan, SetLastId,
+    StartAt, Stream, StreamInfo,
 };
 pub use trim::{References, Removal, Retention, Trim};
 pub use upkeep::{

@@ -129,8 +129,11 @@ fn whoever_waits_for_a_stream_that_is_not_there_yet_is_woken_by_its_first_entry(
         thread::scope(|scope| {
             let reader = scope.spawn(|| stream.read(StartAt::Start).block_forever().next());
             until_waiting(&stream, 1);
+            assert!(!stream.exists(), "waiting for it makes nothing");
+            assert!(broker.streams().unwrap().is_empty());
             add(&stream, 1);
             assert_eq!(reader.join().unwrap().unwrap()[0].id, id(1));
+            assert_eq!(stream.waiting(), 0);
         });
     });
 }
@@ -293,18 +296,27 @@ fn one_who_gives_up_passes_its_turn_on() {
 }
 
 #[test]
-fn deleting_the_stream_ends_every_wait_with_what_is_missing() {
+fn deleting_the_stream_ends_every_wait_in_a_group_and_others_wait_for_the_name() {
     watched(|| {
         let (_broker, stream, group) = in_memory();
         thread::scope(|scope| {
-            let plain = scope.spawn(|| stream.read(StartAt::End).block_forever().next());
+            let plain = scope.spawn(|| stream.read(id(5)).block_forever().next());
             until_waiting(&stream, 1);
             let first = waiter(scope, &group, "a", 1);
             let second = waiter(scope, &group, "b", 1);
             assert!(stream.delete_stream().unwrap());
-            assert_eq!(kind(plain), ErrorKind::NoSuchStream);
             assert_eq!(kind(first), ErrorKind::NoSuchGroup);
             assert_eq!(kind(second), ErrorKind::NoSuchGroup);
+            until_waiting(&stream, 1);
+            assert!(!stream.exists());
+            assert!(!plain.is_finished());
+            // The ID that it reads after is what it was, whatever the new stream begins with.
+            add_batch(&stream, 3..=5);
+            until_waiting(&stream, 1);
+            assert!(stream.delete_stream().unwrap());
+            until_waiting(&stream, 1);
+            add_batch(&stream, 4..=7);
+            assert_eq!(plain.join().unwrap().unwrap().iter().map(|entry| entry.id).collect::<Vec<_>>(), ids([6, 7]));
         });
     });
 }

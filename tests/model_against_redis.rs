@@ -6,101 +6,31 @@
 #![cfg(all(unix, feature = "simulation"))]
 
 mod common {
+    #[allow(dead_code, reason = "only the shape of an answer is needed")]
+    pub(crate) mod answer;
     #[allow(dead_code, reason = "this test drives no broker")]
     pub(crate) mod generate;
     #[allow(dead_code, reason = "this test looks at less than the model test")]
     pub(crate) mod model;
     pub(crate) mod operation;
+    pub(crate) mod redis;
     #[allow(dead_code, reason = "Redis has no such thing")]
     pub(crate) mod schedule;
 }
 
-use std::io::{BufRead, BufReader, Read, Write};
 use std::ops::Bound;
-use std::os::unix::net::UnixStream;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
+use common::answer::Answer;
 use common::generate::Dice;
 use common::model::Model;
 use common::operation::{ByConsumer, Delivered, Fields, InGroup, Limit, OnStream, Operation, Outcome, Trim};
+use common::redis::Redis;
 use proptest::prelude::*;
 use streamlog::{ErrorKind, Id, IdSpec, References, StartAt};
 
 /// Longer than any test: nothing is idle for so long.
 const NEVER_MS: u64 = 1 << 40;
 const NOW_MS: u64 = 1000;
-
-/// A reply of Redis.
-#[derive(Debug, Clone, PartialEq)]
-enum Reply {
-    Null,
-    Int(i64),
-    Text(Vec<u8>),
-    Error(String),
-    Array(Vec<Reply>),
-}
-
-struct Redis {
-    server: Child,
-    lines: BufReader<UnixStream>,
-    _dir: tempfile::TempDir,
-}
-
-impl Redis {
-    /// A server of its own; `None` if there is no such program.
-    fn start() -> Option<Redis> {
-        let dir = tempfile::tempdir().unwrap();
-        let socket = dir.path().join("socket");
-        let mut command = Command::new("redis-server");
-        command.args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"]).arg(&socket);
-        let server = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()?;
-        let connection = (0..500).find_map(|_| {
-            std::thread::sleep(Duration::from_millis(10));
-            UnixStream::connect(&socket).ok()
-        });
-        Some(Redis { server, lines: BufReader::new(connection.expect("the server listens")), _dir: dir })
-    }
-
-    fn call(&mut self, words: &[Vec<u8>]) -> Reply {
-        let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
-        for word in words {
-            bytes.extend(format!("${}\r\n", word.len()).into_bytes());
-            bytes.extend(word);
-            bytes.extend(b"\r\n");
-        }
-        self.lines.get_mut().write_all(&bytes).unwrap();
-        self.reply()
-    }
-
-    fn reply(&mut self) -> Reply {
-        let mut line = String::new();
-        self.lines.read_line(&mut line).unwrap();
-        let (kind, rest) = line.trim_end().split_at(1);
-        let len = || rest.parse::<i64>().unwrap();
-        match kind {
-            "+" => Reply::Text(rest.into()),
-            "-" => Reply::Error(rest.to_owned()),
-            ":" => Reply::Int(len()),
-            "*" | "$" if len() < 0 => Reply::Null,
-            "*" => Reply::Array((0..len()).map(|_| self.reply()).collect()),
-            "$" => {
-                let mut bytes = vec![0; usize::try_from(len()).unwrap() + 2];
-                self.lines.read_exact(&mut bytes).unwrap();
-                bytes.truncate(bytes.len() - 2);
-                Reply::Text(bytes)
-            }
-            _ => panic!("a reply begins with {line:?}"),
-        }
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        self.server.kill().ok();
-        self.server.wait().ok();
-    }
-}
 
 /// The words of a command.
 struct Words(Vec<Vec<u8>>);
@@ -129,18 +59,18 @@ impl Words {
     }
 }
 
-impl Reply {
-    fn list(self) -> Vec<Reply> {
+impl Answer {
+    fn list(self) -> Vec<Answer> {
         match self {
-            Reply::Array(items) => items,
-            Reply::Null => Vec::new(),
+            Answer::Array(items) => items,
+            Answer::Null => Vec::new(),
             other => panic!("{other:?} is no list"),
         }
     }
 
     fn text(self) -> String {
         match self {
-            Reply::Text(bytes) => String::from_utf8(bytes).unwrap(),
+            Answer::Text(bytes) => String::from_utf8(bytes).unwrap(),
             other => panic!("{other:?} is no text"),
         }
     }
@@ -151,16 +81,16 @@ impl Reply {
 
     fn int(self) -> u64 {
         match self {
-            Reply::Int(int) => u64::try_from(int).unwrap(),
+            Answer::Int(int) => u64::try_from(int).unwrap(),
             other => panic!("{other:?} is no number"),
         }
     }
 
     /// An entry; no fields if it was deleted.
     fn entry(self) -> (Id, Fields) {
-        let [id, fields] = <[Reply; 2]>::try_from(self.list()).unwrap();
-        let bytes = |reply: &Reply| match reply {
-            Reply::Text(bytes) => bytes.clone(),
+        let [id, fields] = <[Answer; 2]>::try_from(self.list()).unwrap();
+        let bytes = |reply: &Answer| match reply {
+            Answer::Text(bytes) => bytes.clone(),
             other => panic!("{other:?} is no text"),
         };
         let fields = fields.list();
@@ -168,7 +98,7 @@ impl Reply {
     }
 
     fn entries(self) -> Vec<(Id, Fields)> {
-        self.list().into_iter().map(Reply::entry).collect()
+        self.list().into_iter().map(Answer::entry).collect()
     }
 
     /// The entries of the one stream that was read.
@@ -178,9 +108,9 @@ impl Reply {
     }
 
     /// The value of a field in a map.
-    fn get(&self, name: &str) -> Reply {
-        let Reply::Array(items) = self else { panic!("{self:?} is no map") };
-        let at = items.iter().position(|item| *item == Reply::Text(name.into())).unwrap();
+    fn get(&self, name: &str) -> Answer {
+        let Answer::Array(items) = self else { panic!("{self:?} is no map") };
+        let at = items.iter().position(|item| *item == Answer::Text(name.into())).unwrap();
         items[at + 1].clone()
     }
 }
@@ -210,6 +140,7 @@ fn comparable(operation: Operation, model: &Model) -> Option<Operation> {
                 | OnStream::Remove(..)
                 | OnStream::Range { count: Some(0), .. }
                 | OnStream::Read { count: Some(0), .. } => return None,
+                OnStream::Read { after, count } => OnStream::Read { after: known(after), count },
                 OnStream::Add { id, fields, trim } => {
                     OnStream::Add { id: given(id), fields, trim: trim.filter(|trim| simple(*trim)).map(keep) }
                 }
@@ -231,11 +162,12 @@ fn comparable(operation: Operation, model: &Model) -> Option<Operation> {
         Operation::In(names, within) => {
             let group = stream(&names[0]).and_then(|stream| stream.groups.get(&names[1]));
             let within = match within {
-                InGroup::Create { .. } => within,
-                InGroup::Ensure { start } if group.is_none() => InGroup::Ensure { start },
+                InGroup::Create { start, entries_read } => InGroup::Create { start: known(start), entries_read },
+                InGroup::Ensure { start } if group.is_none() => InGroup::Ensure { start: known(start) },
                 InGroup::Ensure { .. } | InGroup::PendingRange { count: Some(0), .. } => return None,
                 _ if group.is_none() => return None,
                 InGroup::AckAndDelete(..) | InGroup::Nack { .. } => return None,
+                InGroup::SetCursor(to, read) => InGroup::SetCursor(known(to), read),
                 InGroup::PendingRange {
                     bounds: (Bound::Excluded(Id::MAX), _) | (_, Bound::Excluded(Id::MIN)), ..
                 } => {
@@ -256,6 +188,8 @@ fn comparable(operation: Operation, model: &Model) -> Option<Operation> {
                 | ByConsumer::History { count: Some(0), .. }
                 // Which Redis takes for `>`.
                 | ByConsumer::History { after: Id::MAX, .. } => return None,
+                // Which the Redis here does not know.
+                ByConsumer::ReadNew { count, no_ack, .. } => ByConsumer::ReadNew { count, no_ack, claim_idle_ms: None },
                 ByConsumer::Claim { ids, min_idle_ms, mut how } => {
                     (how.idle_ms, how.at_ms) = (None, None);
                     ByConsumer::Claim { ids, min_idle_ms: never(min_idle_ms), how }
@@ -286,11 +220,17 @@ fn bound(bound: Bound<Id>, unbounded: &str) -> String {
     }
 }
 
+/// One that the Redis here knows.
+fn known(start: StartAt) -> StartAt {
+    if start == StartAt::Last { StartAt::Start } else { start }
+}
+
 fn start(start: StartAt) -> String {
     match start {
         StartAt::Start => "0-0".to_owned(),
         StartAt::End => "$".to_owned(),
         StartAt::After(id) => id.to_string(),
+        StartAt::Last => unreachable!("left out"),
     }
 }
 
@@ -374,7 +314,7 @@ fn command(operation: &Operation) -> Words {
         }
         Operation::By([stream, group, consumer], by) => match by {
             ByConsumer::Fetch { .. } => unreachable!("left out"),
-            ByConsumer::ReadNew { count, no_ack } => Words::new("XREADGROUP GROUP")
+            ByConsumer::ReadNew { count, no_ack, .. } => Words::new("XREADGROUP GROUP")
                 .and(format!("{group} {consumer} COUNT {count}"))
                 .and_if(no_ack.then_some("NOACK"))
                 .and(format!("STREAMS {stream} >")),
@@ -397,8 +337,8 @@ fn command(operation: &Operation) -> Words {
 
 /// What Redis answered, as the model says it. What it does not say (how often a message was delivered) is compared with all the
 /// rest afterwards.
-fn outcome(reply: Reply, operation: &Operation) -> Outcome {
-    if let Reply::Error(text) = &reply {
+fn outcome(reply: Answer, operation: &Operation) -> Outcome {
+    if let Answer::Error(text) = &reply {
         let kinds = [
             ("must be greater than 0-0", ErrorKind::InvalidId),
             ("equal or smaller", ErrorKind::IdTooSmall),
@@ -416,7 +356,7 @@ fn outcome(reply: Reply, operation: &Operation) -> Outcome {
     let delivered = |entries: Vec<(Id, Fields)>| {
         let (messages, deleted): (Vec<_>, Vec<_>) = entries.into_iter().partition(|(_, fields)| !fields.is_empty());
         Delivered {
-            messages: messages.into_iter().map(|(id, fields)| (id, 0, fields)).collect(),
+            messages: messages.into_iter().map(|(id, fields)| (id, 0, (0, 0), fields)).collect(),
             deleted: deleted.into_iter().map(|(id, _)| id).collect(),
         }
     };
@@ -438,14 +378,14 @@ fn outcome(reply: Reply, operation: &Operation) -> Outcome {
             Outcome::Messages(delivered(reply.of_one_stream()))
         }
         Operation::By(_, ByConsumer::Claim { how, .. }) if how.just_ids => {
-            Outcome::Ids(reply.list().into_iter().map(Reply::id).collect())
+            Outcome::Ids(reply.list().into_iter().map(Answer::id).collect())
         }
         Operation::By(_, ByConsumer::Claim { .. }) => Outcome::Messages(delivered(reply.entries())),
         Operation::By(_, ByConsumer::AutoClaim { just_ids, .. }) => {
-            let [next, entries, deleted] = <[Reply; 3]>::try_from(reply.list()).unwrap();
-            let deleted = deleted.list().into_iter().map(Reply::id).collect();
+            let [next, entries, deleted] = <[Answer; 3]>::try_from(reply.list()).unwrap();
+            let deleted = deleted.list().into_iter().map(Answer::id).collect();
             if *just_ids {
-                let ids = entries.list().into_iter().map(Reply::id).collect();
+                let ids = entries.list().into_iter().map(Answer::id).collect();
                 return Outcome::AutoClaimedIds(ids, deleted, next.id());
             }
             Outcome::AutoClaimed(Delivered { deleted, ..delivered(entries.entries()) }, next.id())
@@ -454,9 +394,9 @@ fn outcome(reply: Reply, operation: &Operation) -> Outcome {
     }
 }
 
-fn pending(reply: Reply) -> Vec<(Id, String, u64, u32)> {
-    let row = |row: Reply| {
-        let [id, consumer, _, deliveries] = <[Reply; 4]>::try_from(row.list()).unwrap();
+fn pending(reply: Answer) -> Vec<(Id, String, u64, u32)> {
+    let row = |row: Answer| {
+        let [id, consumer, _, deliveries] = <[Answer; 4]>::try_from(row.list()).unwrap();
         (id.id(), consumer.text(), 0, u32::try_from(deliveries.int()).unwrap())
     };
     reply.list().into_iter().map(row).collect()
@@ -465,7 +405,7 @@ fn pending(reply: Reply) -> Vec<(Id, String, u64, u32)> {
 /// The outcome without what Redis does not tell: deliveries of messages, and what a claim found deleted.
 fn told(outcome: Outcome, operation: &Operation) -> Outcome {
     let silent = |mut delivered: Delivered| {
-        delivered.messages.iter_mut().for_each(|(_, deliveries, _)| *deliveries = 0);
+        delivered.messages.iter_mut().for_each(|(_, deliveries, before, _)| (*deliveries, *before) = (0, (0, 0)));
         delivered
     };
     match (outcome, operation) {
@@ -531,12 +471,7 @@ fn run(redis: &mut Redis, steps: &[Vec<u8>]) -> Result<(), TestCaseError> {
 fn the_model_does_what_redis_does() {
     use proptest::test_runner::{Config, TestError, TestRunner};
 
-    let Some(redis) = Redis::start() else {
-        assert!(std::env::var_os("STREAMLOG_REQUIRE_REDIS").is_none(), "there is no redis-server, and it is required");
-        // Not by `eprintln!`, which a test that passes keeps to itself.
-        writeln!(std::io::stderr(), "SKIPPED the_model_does_what_redis_does: there is no redis-server").unwrap();
-        return;
-    };
+    let Some(redis) = Redis::start_or_skip("the_model_does_what_redis_does") else { return };
     let redis = std::cell::RefCell::new(redis);
     let steps = prop::collection::vec(prop::collection::vec(any::<u8>(), 64), 1..100);
     let cases = std::env::var("MODEL_CASES").map_or(100, |cases| cases.parse().unwrap());

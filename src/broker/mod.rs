@@ -22,8 +22,9 @@ use crate::log::header::Identity;
 use crate::name;
 use crate::options::Options;
 use crate::storage::{Lock, Memory, Storage};
-use crate::stream::Stream;
+use crate::stream::consumer::Member;
 use crate::stream::core::Core;
+use crate::stream::{GroupStart, ReadGroup, ReadStreams, StartAt, Stream};
 use crate::sync::thread::JoinHandle;
 use crate::sync::{Mutex, PoisonError};
 
@@ -113,6 +114,71 @@ impl Broker {
         Stream::new(&self.open.core, open, name)
     }
 
+    /// Reads on after IDs, of several streams at once, waiting for entries of any of them if asked to (`XREAD`).
+    /// [`StartAt::End`] is resolved now: the entries added from this call on.
+    ///
+    /// ```
+    /// use streamlog::StartAt;
+    ///
+    /// # let broker = streamlog::Broker::in_memory()?;
+    /// let (orders, refunds) = (broker.stream("orders")?, broker.stream("refunds")?);
+    /// orders.add_batch([[("sku", "A1")], [("sku", "B7")]])?;
+    /// refunds.add([("sku", "C3")])?;
+    /// let found = broker.read([("orders", StartAt::Start), ("refunds", StartAt::Start)])?.count(1).next()?;
+    /// let found: Vec<_> = found.iter().map(|(name, entries)| (name.as_str(), entries.len())).collect();
+    /// assert_eq!(found, [("orders", 1), ("refunds", 1)]);
+    /// # Ok::<(), streamlog::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidName`](crate::ErrorKind::InvalidName).
+    pub fn read<N: AsRef<str>, S: Into<StartAt>>(
+        &self,
+        streams: impl IntoIterator<Item = (N, S)>,
+    ) -> Result<ReadStreams> {
+        let streams = streams.into_iter().map(|(name, start)| Ok(self.stream(name.as_ref())?.read_from(start.into())));
+        Ok(ReadStreams::new(streams.collect::<Result<_>>()?))
+    }
+
+    /// Reads as a consumer of a group of this name that each of several streams has, waiting for entries of any of them if
+    /// asked to (`XREADGROUP`): [new ones](GroupStart::New), or what is [pending](GroupStart::PendingAfter).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streamlog::GroupStart;
+    ///
+    /// # let broker = streamlog::Broker::in_memory()?;
+    /// for name in ["orders", "refunds"] {
+    ///     broker.stream(name)?.group("billing").ensure()?;
+    /// }
+    /// broker.stream("refunds")?.add([("sku", "C3")])?;
+    /// let streams = [("orders", GroupStart::New), ("refunds", GroupStart::New)];
+    /// let found = broker.read_group("billing", "worker-1", streams)?.block(Duration::from_secs(1)).next()?;
+    /// for (name, messages) in &found {
+    ///     println!("{} of {name}", messages.len());
+    ///     messages.ack_all()?;
+    /// }
+    /// # assert_eq!(found[0].0, "refunds");
+    /// # Ok::<(), streamlog::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidName`](crate::ErrorKind::InvalidName).
+    pub fn read_group<N: AsRef<str>, S: Into<GroupStart>>(
+        &self,
+        group: &str,
+        consumer: &str,
+        streams: impl IntoIterator<Item = (N, S)>,
+    ) -> Result<ReadGroup> {
+        let streams = streams.into_iter().map(|(name, start)| {
+            let group = self.stream(name.as_ref())?.named_group(group);
+            Ok((Member::new(group, consumer), start.into()))
+        });
+        Ok(ReadGroup::new(streams.collect::<Result<_>>()?))
+    }
+
     /// The names of all streams, sorted.
     ///
     /// # Errors
@@ -122,6 +188,11 @@ impl Broker {
         self.open.core.check_open()?;
         let catalog = self.open.core.catalog();
         Ok(catalog.streams.keys().filter(|name| !name::is_reserved(name)).map(ToString::to_string).collect())
+    }
+
+    /// Milliseconds since the Unix epoch, by the clock of the broker.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.open.core.clock.now_ms()
     }
 
     /// Makes everything that has returned so far survive power loss, whatever its durability.

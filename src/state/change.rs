@@ -138,27 +138,6 @@ pub(crate) enum Change {
     Adopt(Box<Adopted>),
 }
 
-/// Whom a change may give something to do, of those who wait for a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Wakes {
-    Nobody,
-    /// Those who wait for entries: there may be some for them.
-    Readers,
-    /// All: what somebody waits in is gone.
-    Everybody,
-}
-
-impl Change {
-    pub(crate) fn wakes(&self) -> Wakes {
-        match self {
-            // Going back makes old entries new.
-            Change::SetCursor { .. } | Change::Release { .. } => Wakes::Readers,
-            Change::DestroyGroup { .. } => Wakes::Everybody,
-            _ => Wakes::Nobody,
-        }
-    }
-}
-
 /// Entries to be added to one stream.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Added<'a> {

@@ -16,8 +16,10 @@ pub(crate) struct Group {
     /// How many of the stream's entries were ever delivered, if that is known.
     pub(crate) entries_read: Option<u64>,
     pub(crate) pending: BTreeMap<Id, Pending>,
-    /// The same in the order in which it is to be delivered again; made when first asked for.
-    by_time: Option<BTreeSet<Due>>,
+    /// What was released, in the order in which it is to be delivered again; then the rest, once somebody asks for that.
+    by_time: BTreeSet<Due>,
+    /// Whether `by_time` has the rest too.
+    ordered: bool,
     pub(crate) consumers: BTreeMap<u32, Consumer>,
     pub(crate) next_consumer: u32,
     /// What entries delivered from now on are stamped with; not recorded.
@@ -62,6 +64,8 @@ pub(crate) struct Due {
 }
 
 impl Due {
+    const FIRST_OWNED: Due = Due { owned: true, ms: 0, id: Id::MIN };
+
     fn of(id: Id, pending: &Pending) -> Due {
         Due { owned: !pending.is_released(), ms: pending.delivered_ms, id }
     }
@@ -83,7 +87,8 @@ impl Group {
             cursor,
             entries_read,
             pending: BTreeMap::new(),
-            by_time: None,
+            by_time: BTreeSet::new(),
+            ordered: false,
             consumers: BTreeMap::new(),
             next_consumer: 1,
             stamp: 0,
@@ -141,10 +146,8 @@ impl Group {
         }
         let pending = Pending { delivered_ms, consumer, deliveries, stamp: self.stamp, stored };
         let before = self.pending.insert(id, pending);
-        if let Some(by_time) = &mut self.by_time {
-            before.iter().for_each(|before| _ = by_time.remove(&Due::of(id, before)));
-            by_time.insert(Due::of(id, &pending));
-        }
+        before.iter().for_each(|before| self.disorder(id, before));
+        self.order(id, &pending);
         self.dirty.pending.insert(id);
     }
 
@@ -159,9 +162,7 @@ impl Group {
 
     fn forget(&mut self, id: Id) {
         if let Some(pending) = self.pending.remove(&id) {
-            if let Some(by_time) = &mut self.by_time {
-                by_time.remove(&Due::of(id, &pending));
-            }
+            self.disorder(id, &pending);
             if pending.stored {
                 self.dirty.pending.insert(id);
             } else {
@@ -177,11 +178,38 @@ impl Group {
             owner.pending.insert(id);
         }
         self.pending.insert(id, pending);
+        self.order(id, &pending);
     }
 
-    /// What is pending, in the order in which it is to be delivered again.
-    pub(crate) fn by_time(&mut self) -> &BTreeSet<Due> {
-        self.by_time.get_or_insert_with(|| self.pending.iter().map(|(&id, pending)| Due::of(id, pending)).collect())
+    fn order(&mut self, id: Id, pending: &Pending) {
+        if self.ordered || pending.is_released() {
+            self.by_time.insert(Due::of(id, pending));
+        }
+    }
+
+    fn disorder(&mut self, id: Id, pending: &Pending) {
+        if self.ordered || pending.is_released() {
+            self.by_time.remove(&Due::of(id, pending));
+        }
+    }
+
+    /// Has all that is pending in the order of time from now on. Whoever takes no more than what was released need not pay
+    /// for that.
+    pub(crate) fn order_by_time(&mut self) {
+        if !std::mem::replace(&mut self.ordered, true) {
+            self.by_time.extend(self.pending.iter().map(|(&id, pending)| Due::of(id, pending)));
+        }
+    }
+
+    /// What was released, in the order in which it is to be delivered again.
+    pub(crate) fn released(&self) -> impl Iterator<Item = Due> {
+        self.by_time.range(..Due::FIRST_OWNED).copied()
+    }
+
+    /// What is pending with somebody, what was delivered longest ago first: all of it only after
+    /// [`order_by_time`](Self::order_by_time).
+    pub(crate) fn owned_by_time(&self) -> impl Iterator<Item = Due> {
+        self.by_time.range(Due::FIRST_OWNED..).copied()
     }
 
     /// The last ID up to which every entry was delivered and is acknowledged.

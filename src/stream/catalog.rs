@@ -104,6 +104,7 @@ impl Core {
                     catalog.streams.insert(Arc::clone(name), Arc::clone(&cell));
                     drop((catalog, gate));
                     woken.into_iter().for_each(Waker::wake);
+                    self.name_appeared(name);
                     self.keep_within_bounds(&cell, tail_bytes);
                     self.meet(lsn, level)?;
                     return Ok(Some(value));
@@ -115,6 +116,11 @@ impl Core {
                 }
             }
         }
+    }
+
+    /// Tells those who wait for a stream of this name that there is one in the catalog.
+    pub(crate) fn name_appeared(&self, name: &str) {
+        self.absent.wake(name);
     }
 
     /// Deletes a stream; `false` if there is none.

@@ -7,14 +7,14 @@ use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 
-use super::waiting::Waiting;
+use super::waiting::{Rows, Waiting};
 use crate::id::Id;
 use crate::journal::Lsn;
 use crate::log::SegmentWriter;
 use crate::log::header::Identity;
 use crate::log::writer::Owner;
-use crate::state::StreamState;
 use crate::state::change::Front;
+use crate::state::{Change, StreamState};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -174,6 +174,25 @@ impl Inner {
             self.state.forget_before(self.visible_front.ordinal);
         }
         if self.visible == before { Vec::new() } else { self.wake_for_new() }
+    }
+
+    /// Whom a change just made may give something to do.
+    pub(super) fn wake_for(&mut self, change: &Change) -> Vec<Waker> {
+        let (group, rows) = match *change {
+            // Going back makes old entries new.
+            Change::SetCursor { .. } => return self.wake_for_new(),
+            Change::DestroyGroup { .. } => return self.wake_all(),
+            Change::Release { group, .. } => (group, Rows::Released),
+            Change::Deliver { group, consumer, now_ms, ref ids, .. } if !ids.is_empty() => {
+                (group, Rows::Delivered { consumer, ms: now_ms })
+            }
+            Change::Assign { group, consumer, delivered_ms, .. } => {
+                (group, Rows::Delivered { consumer, ms: delivered_ms })
+            }
+            Change::Redeliver { group, consumer, now_ms, .. } => (group, Rows::Delivered { consumer, ms: now_ms }),
+            _ => return Vec::new(),
+        };
+        self.waiting.wake_for_rows(group, rows)
     }
 
     /// Notes that there may be something for those who wait; returns whom to wake.

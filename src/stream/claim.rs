@@ -7,6 +7,7 @@ use super::cell::Inner;
 use super::collect::Collector;
 use super::consumer::Asking;
 use super::core::{Plan, found};
+use super::message::Delivery;
 use super::{Consumer, Messages};
 use crate::clock::millis;
 use crate::error::{Error, ErrorKind, Result};
@@ -58,7 +59,11 @@ impl Row {
     }
 
     fn is_idle(&self, now_ms: u64, min_idle: Duration) -> bool {
-        self.delivered_ms.is_none_or(|ms| now_ms.saturating_sub(ms) >= millis(min_idle))
+        self.delivered_ms.is_none() || self.idle_ms(now_ms) >= millis(min_idle)
+    }
+
+    fn idle_ms(&self, now_ms: u64) -> u64 {
+        self.delivered_ms.map_or(0, |ms| now_ms.saturating_sub(ms))
     }
 }
 
@@ -146,7 +151,7 @@ impl Claim {
     /// [`NoSuchGroup`](ErrorKind::NoSuchGroup); [`Corrupt`](ErrorKind::Corrupt); if it cannot be written.
     pub fn run(self) -> Result<Messages> {
         let (found, deliveries, deleted) = self.claim(false)?;
-        Ok(Messages::new(self.consumer.group(), found.finish()?, &deliveries, deleted))
+        Ok(Messages::new(self.consumer.group(), found.finish()?, deliveries, deleted))
     }
 
     /// Takes the entries over and returns their IDs only; their counts of deliveries stay (`JUSTID`).
@@ -159,12 +164,13 @@ impl Claim {
         Ok(found.ids().collect())
     }
 
-    fn claim(&self, just_ids: bool) -> Result<(Collector, Vec<u32>, Vec<Id>)> {
+    fn claim(&self, just_ids: bool) -> Result<(Collector, Vec<Delivery>, Vec<Id>)> {
         let options = Options { just_ids, ..self.options };
         self.consumer.change(|inner, asking, blocks, changes| {
             let Asking { group, now_ms, .. } = asking;
             let mut found = Collector::default();
             let mut claimed: Vec<(Id, u32)> = Vec::new();
+            let mut told = Vec::new();
             let mut deleted = Vec::new();
             let delivered_ms = options.delivered_ms(now_ms);
             let Group { cursor, entries_read, .. } = inner.state.groups[&group];
@@ -183,9 +189,11 @@ impl Claim {
                 };
                 match (found!(inner.collect_idle(id, idle, blocks, &mut found))?, *row) {
                     (Looked::Idle, before) => {
-                        let before = before.map_or(DELIVERIES_FORCED, |row| row.deliveries);
-                        let deliveries = options.deliveries(before);
+                        let deliveries_before = before.map_or(DELIVERIES_FORCED, |row| row.deliveries);
+                        let idle_ms_before = before.map_or(0, |row| row.idle_ms(now_ms));
+                        let deliveries = options.deliveries(deliveries_before);
                         claimed.push((id, deliveries));
+                        told.push(Delivery { deliveries, deliveries_before, idle_ms_before });
                         *row = Some(Row { delivered_ms: Some(delivered_ms), deliveries });
                     }
                     (Looked::Deleted, Some(_)) => {
@@ -195,9 +203,8 @@ impl Claim {
                     (Looked::Deleted, None) | (Looked::Busy, _) => {}
                 }
             }
-            let deliveries = claimed.iter().map(|&(_, deliveries)| deliveries).collect();
             record(changes, asking, delivered_ms, claimed, &deleted);
-            let value = (found, deliveries, deleted);
+            let value = (found, told, deleted);
             Ok(Plan::of(std::mem::take(changes), value))
         })
     }
@@ -229,7 +236,13 @@ impl Inner {
 }
 
 /// Records that entries were taken over, and that others turned out to be deleted.
-fn record(changes: &mut Vec<Change>, asking: Asking, delivered_ms: u64, claimed: Vec<(Id, u32)>, deleted: &[Id]) {
+pub(super) fn record(
+    changes: &mut Vec<Change>,
+    asking: Asking,
+    delivered_ms: u64,
+    claimed: Vec<(Id, u32)>,
+    deleted: &[Id],
+) {
     let Asking { group, consumer, now_ms } = asking;
     if !claimed.is_empty() {
         changes.push(Change::Assign { group, consumer, now_ms, delivered_ms, ids: claimed });
@@ -269,8 +282,6 @@ pub struct AutoClaim {
     min_idle: Duration,
     start: Id,
     count: usize,
-    looks: Option<usize>,
-    from_others: bool,
 }
 
 /// What [`AutoClaim::just_ids`] took over.
@@ -297,7 +308,7 @@ pub struct AutoClaimed {
 impl AutoClaim {
     pub(super) fn new(consumer: &Consumer, min_idle: Duration) -> AutoClaim {
         let consumer = consumer.clone();
-        AutoClaim { consumer, min_idle, start: Id::MIN, count: 100, looks: None, from_others: false }
+        AutoClaim { consumer, min_idle, start: Id::MIN, count: 100 }
     }
 
     /// Begins with the first pending ID that is not smaller.
@@ -312,18 +323,6 @@ impl AutoClaim {
         self
     }
 
-    /// Looks at this many pending entries at most.
-    pub(super) fn looks(mut self, looks: usize) -> AutoClaim {
-        self.looks = Some(looks);
-        self
-    }
-
-    /// Leaves alone what is pending with the consumer itself.
-    pub(super) fn others_only(mut self) -> AutoClaim {
-        self.from_others = true;
-        self
-    }
-
     /// Takes the entries over. What was [released](super::Group::nack) until later is passed by until then.
     ///
     /// # Errors
@@ -332,7 +331,7 @@ impl AutoClaim {
     pub fn run(self) -> Result<AutoClaimed> {
         let group = self.consumer.group().clone();
         let (found, deliveries, deleted, next) = self.claim(false)?;
-        Ok(AutoClaimed { messages: Messages::new(&group, found.finish()?, &deliveries, deleted), next })
+        Ok(AutoClaimed { messages: Messages::new(&group, found.finish()?, deliveries, deleted), next })
     }
 
     /// Takes the entries over and returns their IDs only; their counts of deliveries stay (`JUSTID`).
@@ -345,7 +344,7 @@ impl AutoClaim {
         Ok(AutoClaimedIds { ids: found.ids().collect(), deleted, next })
     }
 
-    fn claim(self, just_ids: bool) -> Result<(Collector, Vec<u32>, Vec<Id>, Id)> {
+    fn claim(self, just_ids: bool) -> Result<(Collector, Vec<Delivery>, Vec<Id>, Id)> {
         let options = Options { just_ids, ..Options::default() };
         if self.count == 0 {
             return Err(Error::new(ErrorKind::InvalidArgument, "the count must be greater than 0"));
@@ -353,8 +352,9 @@ impl AutoClaim {
         self.consumer.change(|inner, asking, blocks, changes| {
             let mut found = Collector::default();
             let mut claimed = Vec::new();
+            let mut told = Vec::new();
             let mut deleted = Vec::new();
-            let mut looks = self.looks.unwrap_or(self.count.saturating_mul(10));
+            let mut looks = self.count.saturating_mul(10);
             let mut next = Id::MIN;
             for (&id, row) in inner.state.groups[&asking.group].pending.range(self.start..) {
                 if looks == 0 || claimed.len() + deleted.len() >= self.count {
@@ -362,19 +362,19 @@ impl AutoClaim {
                     break;
                 }
                 looks -= 1;
-                if self.from_others && row.consumer == asking.consumer {
-                    continue;
-                }
                 let idle = row.is_due(asking.now_ms, millis(self.min_idle));
                 match found!(inner.collect_idle(id, idle, blocks, &mut found))? {
-                    Looked::Idle => claimed.push((id, options.deliveries(row.deliveries))),
+                    Looked::Idle => {
+                        let deliveries = options.deliveries(row.deliveries);
+                        claimed.push((id, deliveries));
+                        told.push(Delivery::set(row, asking.now_ms, deliveries));
+                    }
                     Looked::Deleted => deleted.push(id),
                     Looked::Busy => {}
                 }
             }
-            let deliveries: Vec<u32> = claimed.iter().map(|&(_, deliveries)| deliveries).collect();
             record(changes, asking, asking.now_ms, claimed, &deleted);
-            let value = (found, deliveries, deleted, next);
+            let value = (found, told, deleted, next);
             let changes = std::mem::take(changes);
             Ok(Plan::of(changes, value))
         })

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::cell::Inner;
+use super::limits::Room;
 use crate::entry::{Entry, Fields};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Id;
@@ -15,6 +16,9 @@ use crate::log::{Lookup, Page};
 pub(crate) struct Collector {
     found: Vec<(Id, Place)>,
     copied: Vec<u8>,
+    room: Room,
+    /// Whether there was an entry that had no room: nothing is taken after it.
+    is_full: bool,
     /// The damage that was met: nothing is taken after it.
     damage: Option<Error>,
     /// Whether what comes before damage is to be had without it.
@@ -33,6 +37,21 @@ impl Collector {
         Collector { until_damage: true, ..Collector::default() }
     }
 
+    /// With only so much room.
+    pub(crate) fn with_room(self, room: Room) -> Collector {
+        Collector { room, ..self }
+    }
+
+    /// What room is left.
+    pub(crate) fn room(&self) -> Room {
+        self.room
+    }
+
+    /// Gives up what was collected.
+    pub(crate) fn clear(&mut self) {
+        *self = Collector { until_damage: self.until_damage, ..Collector::default() };
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.found.len()
     }
@@ -40,6 +59,27 @@ impl Collector {
     /// Whether damage was met, be it after what was taken.
     pub(crate) fn is_damaged(&self) -> bool {
         self.damage.is_some()
+    }
+
+    /// Whether nothing more is taken: there was damage, or no room for the next.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_damaged() || self.is_full
+    }
+
+    fn has_room(&mut self, bytes: usize) -> bool {
+        let left = match self.room.bytes {
+            None => None,
+            Some(left) => match left.checked_sub(bytes as u64) {
+                Some(left) => Some(left),
+                None if self.room.first => Some(0),
+                None => {
+                    self.is_full = true;
+                    return false;
+                }
+            },
+        };
+        self.room = Room { bytes: left, first: false };
+        true
     }
 
     /// # Errors
@@ -57,10 +97,16 @@ impl Collector {
                     return;
                 }
                 let (id, range) = block.entry(ordinal);
+                if !self.has_room(range.len()) {
+                    return;
+                }
                 self.found.push((id, Place::Shared(Arc::clone(block.bytes()), range)));
             }
             Page::Chunk(chunk) => {
                 let (id, body) = chunk.body(ordinal);
+                if !self.has_room(body.len()) {
+                    return;
+                }
                 let start = self.copied.len();
                 self.copied.extend_from_slice(body);
                 self.found.push((id, Place::Copied(start..self.copied.len())));
@@ -119,6 +165,15 @@ impl Inner {
         end.map(|end| start..end.min(self.visible).max(start))
     }
 
+    /// The last ID that may be seen and is of an entry; `0-0` if there is none.
+    pub(crate) fn last_live_id(&self, blocks: Blocks<'_>) -> Lookup<Id> {
+        let begin = self.visible_front.ordinal.max(self.state.log.first_ordinal());
+        let Some(last) = self.state.tombstones.last_live(self.visible).filter(|&last| last >= begin) else {
+            return Lookup::Found(Id::MIN);
+        };
+        self.state.log.page(last, blocks).map(|page| page.id(last))
+    }
+
     /// Collects live entries of `ordinals` until there are `count`, from the front or the back. On `Load`, `ordinals` is
     /// what is left.
     pub(crate) fn collect(
@@ -131,7 +186,7 @@ impl Inner {
     ) -> Lookup<()> {
         // What was forgotten since the ordinals were found is gone.
         ordinals.start = ordinals.start.max(self.state.log.first_ordinal());
-        while out.len() < count && out.damage.is_none() {
+        while out.len() < count && !out.is_over() {
             let tombstones = &self.state.tombstones;
             if backwards {
                 ordinals.end = tombstones.last_live(ordinals.end).map_or(0, |last| last + 1);
@@ -148,7 +203,7 @@ impl Inner {
             };
             if backwards {
                 let first = page.first_ordinal().max(ordinals.start);
-                while ordinals.end > first && out.len() < count && out.damage.is_none() {
+                while ordinals.end > first && out.len() < count && !out.is_over() {
                     ordinals.end -= 1;
                     if !self.state.tombstones.contains(ordinals.end) {
                         out.take(&page, ordinals.end, &self.state.name);
@@ -156,7 +211,7 @@ impl Inner {
                 }
             } else {
                 let end = page.next_ordinal().min(ordinals.end);
-                while ordinals.start < end && out.len() < count && out.damage.is_none() {
+                while ordinals.start < end && out.len() < count && !out.is_over() {
                     if !self.state.tombstones.contains(ordinals.start) {
                         out.take(&page, ordinals.start, &self.state.name);
                     }

@@ -184,6 +184,7 @@ impl Core {
             catalog.streams.insert(Arc::clone(name), Arc::clone(&copy));
             drop((catalog, gate));
             woken.into_iter().for_each(Waker::wake);
+            self.name_appeared(name);
             self.keep_within_bounds(&copy, tail_bytes);
             self.meet(lsn, level)?;
             return Ok(true);

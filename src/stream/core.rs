@@ -14,6 +14,7 @@ use std::time::Duration;
 use super::catalog::Catalog;
 use super::cell::{Inner, StreamCell, Unpublished};
 use super::kept::Kept;
+use super::waiting::Absent;
 use super::work::Work;
 use crate::clock::{Clock, millis};
 use crate::error::{Error, Result};
@@ -26,7 +27,7 @@ use crate::log::writer::Roll;
 use crate::log::{Block, BlockCache, Lookup, Segment, SegmentFiles};
 use crate::options::{Durability, Options, Sabotage};
 use crate::state::Tables;
-use crate::state::change::{Added, Bodies, Change, Wakes, encode_added, encode_change};
+use crate::state::change::{Added, Bodies, Change, encode_added, encode_change};
 use crate::state::snapshot::{Snapshot, StreamSnapshot};
 use crate::storage::Storage;
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -43,6 +44,8 @@ pub(crate) struct Core {
     pub(crate) cache: BlockCache,
     gate: RwLock<()>,
     pub(super) catalog: RwLock<Catalog>,
+    /// Who waits for names that are not in the catalog.
+    pub(crate) absent: Absent,
     /// Streams with entries that wait for a sync to be seen.
     unpublished: Mutex<Vec<Arc<StreamCell>>>,
     /// What all tails hold in memory.
@@ -156,6 +159,7 @@ impl Core {
             journal,
             gate: RwLock::default(),
             catalog: RwLock::new(catalog),
+            absent: Absent::default(),
             unpublished: Mutex::default(),
             tail_bytes: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
@@ -229,6 +233,7 @@ impl Core {
             let waiting = cell.lock().wake_all();
             waiting.into_iter().for_each(Waker::wake);
         }
+        self.absent.wake_all();
     }
 
     /// The one path on which a stream changes. `plan` may be called several times; what it returns last is done.
@@ -342,11 +347,7 @@ impl Core {
             }
             changes.iter().for_each(|change| stream.state.apply(change));
             let mut these = if stream.has_news() { self.note_news(cell, stream, lsn, synced) } else { Vec::new() };
-            match changes.iter().map(Change::wakes).max() {
-                Some(Wakes::Everybody) => these = stream.wake_all(),
-                Some(Wakes::Readers) => these.extend(stream.wake_for_new()),
-                Some(Wakes::Nobody) | None => {}
-            }
+            changes.iter().for_each(|change| these.extend(stream.wake_for(change)));
             woken.append(&mut these);
             tail_bytes = self.count_tail(stream);
         }

@@ -4,11 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::catalog::check_name;
-use super::cell::Inner;
-use super::core::Plan;
-use super::{Consumer, Stream};
+use super::cell::{Inner, StreamCell};
+use super::core::{Plan, found};
+use super::{Consumer, NO_BODIES, Stream};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Id;
+use crate::log::Lookup;
+use crate::log::stream_log::Blocks;
 use crate::options::Durability;
 use crate::state::Change;
 use crate::stream::core::Ids;
@@ -23,15 +25,19 @@ pub enum StartAt {
     End,
     /// With the first entry after this ID.
     After(Id),
+    /// With the last entry there is; with the first to come if there is none (`+`).
+    Last,
 }
 
 impl StartAt {
-    fn resolve(self, inner: &Inner) -> Id {
-        match self {
+    /// The ID after which it begins.
+    pub(super) fn resolve(self, inner: &Inner, blocks: Blocks<'_>) -> Lookup<Id> {
+        Lookup::Found(match self {
             StartAt::Start => Id::MIN,
             StartAt::End => inner.visible_last_id,
             StartAt::After(id) => id,
-        }
+            StartAt::Last => return inner.last_live_id(blocks).map(|id| id.previous().unwrap_or(Id::MIN)),
+        })
     }
 }
 
@@ -61,7 +67,12 @@ impl Stream {
     /// # Ok::<(), streamlog::Error>(())
     /// ```
     pub fn group(&self, name: &str) -> NewGroup {
-        NewGroup { group: Group { stream: self.clone(), name: name.into() }, start: StartAt::End, entries_read: None }
+        NewGroup { group: self.named_group(name), start: StartAt::End, entries_read: None }
+    }
+
+    /// The group with this name, whether or not there is one.
+    pub(crate) fn named_group(&self, name: &str) -> Group {
+        Group { stream: self.clone(), name: name.into() }
     }
 }
 
@@ -131,11 +142,11 @@ impl NewGroup {
     fn made(&self) -> Result<bool> {
         let Group { stream, name } = &self.group;
         check_name("group", name)?;
-        stream.commit_created(stream.core().options.durability, &super::NO_BODIES, |inner, _| {
+        stream.commit_created(stream.core().options.durability, &NO_BODIES, |inner, blocks| {
             if inner.state.group_named(name).is_some() {
                 return Ok(Plan::Nothing(false));
             }
-            let cursor = self.start.resolve(inner);
+            let cursor = found!(self.start.resolve(inner, blocks));
             let entries_read = self.entries_read.map(|read| read.min(inner.state.entries_added));
             let group = inner.state.next_group;
             Ok(Plan::change(Change::CreateGroup { group, name: name.to_string(), cursor, entries_read }, true))
@@ -171,13 +182,23 @@ impl Group {
     pub(super) fn change<T>(
         &self,
         level: Durability,
-        mut plan: impl FnMut(&mut Inner, u32, crate::log::stream_log::Blocks<'_>) -> Result<Plan<T>>,
+        mut plan: impl FnMut(&mut Inner, u32, Blocks<'_>) -> Result<Plan<T>>,
     ) -> Result<T> {
-        let changed = self.stream.change(level, |inner, blocks| {
+        let changed = self.stream.with_cell(|cell| self.change_in(cell, level, &mut plan));
+        changed.map_err(|error| self.error(error))
+    }
+
+    /// Changes the group of this stream. That there is none is not told as that there is no group.
+    pub(super) fn change_in<T>(
+        &self,
+        cell: &Arc<StreamCell>,
+        level: Durability,
+        mut plan: impl FnMut(&mut Inner, u32, Blocks<'_>) -> Result<Plan<T>>,
+    ) -> Result<T> {
+        self.stream.core().commit(cell, level, &NO_BODIES, |inner, blocks| {
             let group = inner.group(&self.name)?;
             plan(inner, group, blocks)
-        });
-        changed.map_err(|error| self.error(error))
+        })
     }
 
     /// Reads the group, which must be there.
@@ -244,8 +265,8 @@ impl Group {
     /// As [`set_cursor`](Group::set_cursor).
     pub fn set_cursor_and_read(&self, to: impl Into<StartAt>, entries_read: Option<u64>) -> Result<()> {
         let to = to.into();
-        self.change(self.stream.core().options.durability, |inner, group, _| {
-            let cursor = to.resolve(inner);
+        self.change(self.stream.core().options.durability, |inner, group, blocks| {
+            let cursor = found!(to.resolve(inner, blocks));
             let entries_read = entries_read.map(|read| read.min(inner.state.entries_added));
             Ok(Plan::change(Change::SetCursor { group, cursor, entries_read }, ()))
         })

@@ -6,32 +6,39 @@
 //! This layer does not know how a broker is opened or closed, nor what checkpoints do.
 
 mod add;
+mod again;
+mod blocking;
 mod bounds;
 pub(crate) mod catalog;
 pub(crate) mod cell;
 mod claim;
 pub(crate) mod collect;
-mod consumer;
+pub(crate) mod consumer;
 mod copy;
 pub(crate) mod core;
 mod delayed;
 mod delete;
+mod deliver;
 mod due;
+mod fetch;
 mod group;
+mod history;
 mod info;
 pub(crate) mod kept;
+mod limits;
 mod message;
 mod nack;
 mod pending;
 mod range;
 mod read;
+mod read_group;
 mod remove;
 mod rename;
 mod schedule;
 mod set_last_id;
 mod together;
 mod trim;
-mod waiting;
+pub(crate) mod waiting;
 pub(crate) mod work;
 
 use std::fmt;
@@ -41,16 +48,19 @@ pub use self::add::{Batch, NewEntry};
 use self::catalog::check_name;
 use self::cell::StreamCell;
 pub use self::claim::{AutoClaim, AutoClaimed, AutoClaimedIds, Claim};
-pub use self::consumer::{Consumer, Fetch, History, ReadNew};
+pub use self::consumer::Consumer;
 use self::core::Core;
 pub use self::delayed::{Delayed, DelayedId, NewDelayed};
+pub use self::fetch::Fetch;
 pub use self::group::{Group, NewGroup, StartAt};
+pub use self::history::History;
 pub use self::info::{ConsumerInfo, GroupInfo, ProducersInfo, StreamInfo};
 pub use self::message::{Message, Messages};
 pub use self::nack::Nack;
 pub use self::pending::{PendingEntry, PendingRange, PendingSummary};
 pub use self::range::{Range, Scan};
-pub use self::read::Read;
+pub use self::read::{Read, ReadStreams};
+pub use self::read_group::{GroupStart, ReadGroup, ReadNew};
 pub use self::set_last_id::SetLastId;
 use crate::error::{Error, ErrorKind, Result};
 use crate::idempotency::Idempotency;
@@ -139,7 +149,7 @@ impl Stream {
     }
 
     /// Deletes the stream with its entries and groups (`DEL`); returns whether there was one. Whoever waits for its
-    /// entries in a group is told that it is gone.
+    /// entries in a group is told that it is gone; whoever does without a group waits on, for one of its name.
     ///
     /// # Errors
     ///
@@ -216,7 +226,7 @@ impl Stream {
         self.with_cell(|cell| self.core().commit(cell, level, &NO_BODIES, &mut plan))
     }
 
-    /// Reads the stream, which must be there.
+    /// Reads the stream, which must be there: as it is under one lock, or if the name passes to another meanwhile, that one.
     fn view<T>(&self, mut read: impl FnMut(&mut cell::Inner, Blocks<'_>) -> Result<Lookup<T>>) -> Result<T> {
         self.with_cell(|cell| self.core().read(cell, &mut read))
     }
@@ -266,9 +276,9 @@ impl Stream {
 /// For tests.
 #[cfg(any(test, feature = "simulation"))]
 impl Stream {
-    /// How many calls wait for this stream's entries, in groups and without.
+    /// How many calls wait for this stream's entries, in groups and without, or for a stream of this name.
     pub fn waiting(&self) -> usize {
-        self.found().map_or(0, |cell| cell.lock().waiting.len())
+        self.found().map_or(0, |cell| cell.lock().waiting.len()) + self.core().absent.len(self.name())
     }
 }
 

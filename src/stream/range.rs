@@ -109,9 +109,14 @@ impl Range {
     fn read_into(self, mut found: Collector) -> Result<Collector> {
         let count = self.count.unwrap_or(usize::MAX);
         let Some((first, last)) = self.bounds else { return Ok(found) };
-        let mut left = None;
+        let (mut left, mut of) = (None, None);
         let backwards = self.backwards;
         self.stream.read_or((), |inner, blocks| {
+            // Another stream may have got the name meanwhile: what was collected of the one before is not its.
+            if of.replace(inner.state.number).is_some_and(|before| before != inner.state.number) {
+                left = None;
+                found.clear();
+            }
             // Ordinals never change: what was collected before a block was loaded stays, and this goes on behind it.
             let ordinals = match &mut left {
                 Some(left) => left,

@@ -1,117 +1,15 @@
-//! Waiting for entries: the loop that every blocking read runs, and reading after an ID without a group (`XREAD`).
+//! Reading on after IDs without a group, of one stream or of several at once (`XREAD`).
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::cell::{Inner, StreamCell};
+use super::blocking::{Block, Place};
 use super::collect::Collector;
-use super::core::Core;
-use super::waiting::Queue;
+use super::limits::{Left, Limits};
 use super::{StartAt, Stream};
 use crate::entry::Entry;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::id::Id;
 use crate::log::Lookup;
-use crate::wait::Sleeper;
-
-/// How long to wait for entries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Block {
-    #[default]
-    No,
-    For(Duration),
-    Forever,
-}
-
-/// A place in a stream's queue; left when dropped.
-pub(super) struct Place {
-    cell: Arc<StreamCell>,
-    queue: Queue,
-    ticket: Option<u64>,
-}
-
-impl Place {
-    pub(super) fn cell(&self) -> &StreamCell {
-        &self.cell
-    }
-
-    /// Whether this is the queue of the group with this number: of the one waited in, not of one made since by its name.
-    pub(super) fn is_in(&self, group: u32) -> bool {
-        self.queue == Some(group)
-    }
-
-    /// Whether nobody is before.
-    pub(super) fn is_turn(&self, inner: &Inner) -> bool {
-        inner.waiting.is_turn(self.queue, self.ticket)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if let Some(ticket) = self.ticket {
-            let mut inner = self.cell.lock();
-            inner.news += 1;
-            inner.waiting.leave(self.queue, ticket);
-        }
-    }
-}
-
-impl Core {
-    /// Calls `attempt` until it gives something, or the time is over. Between attempts the caller is in the stream's
-    /// queue, and sleeps if there was no news since the number that `attempt` put into its second argument under the
-    /// stream's lock. With `retry` it tries again after that time in any case.
-    pub(super) fn wait_for<T>(
-        &self,
-        cell: &Arc<StreamCell>,
-        queue: Queue,
-        block: Block,
-        mut attempt: impl FnMut(&Place, &mut u64) -> Result<Option<T>>,
-        retry: Option<Duration>,
-    ) -> Result<Option<T>> {
-        let deadline = match block {
-            Block::For(timeout) => Some(self.clock.monotonic().saturating_add(timeout)),
-            Block::No | Block::Forever => None,
-        };
-        let mut place = Place { cell: Arc::clone(cell), queue, ticket: None };
-        let mut news = 0;
-        Sleeper::with(|sleeper| {
-            loop {
-                while place.cell.is_gone() {
-                    let Some(heir) = place.cell.heir() else {
-                        // There may be another stream with the name by now, in which nobody waits.
-                        return Err(Error::no_such_stream(&place.cell.name));
-                    };
-                    place = Place { cell: Arc::clone(heir), queue, ticket: None };
-                }
-                match attempt(&place, &mut news) {
-                    Ok(None) => {}
-                    Err(error) if error.kind() == ErrorKind::NoSuchStream && place.cell.is_gone() => continue,
-                    done => return done,
-                }
-                if block == Block::No {
-                    return Ok(None);
-                }
-                let left = deadline.map(|deadline| deadline.saturating_sub(self.clock.monotonic()));
-                if left == Some(Duration::ZERO) {
-                    return Ok(None);
-                }
-                {
-                    let mut inner = place.cell.lock();
-                    if place.cell.is_gone() {
-                        continue;
-                    }
-                    inner.waiting.wait(queue, &mut place.ticket, sleeper.waker());
-                    // What came between the attempt and this wakes nobody.
-                    if inner.news != news {
-                        continue;
-                    }
-                }
-                let nap = [left, retry].into_iter().flatten().min();
-                sleeper.sleep(nap.map(|left| self.clock.nap(left)));
-            }
-        })
-    }
-}
 
 impl Stream {
     /// Reads on after an ID, waiting for entries if asked to (`XREAD`). [`StartAt::End`] is resolved now: the entries
@@ -128,15 +26,20 @@ impl Stream {
     ///     after = entry.id;
     /// }
     /// assert!(orders.read(after).next()?.is_empty());
+    /// assert_eq!(orders.read(StartAt::Last).next()?[0].id, after);
     /// # Ok::<(), streamlog::Error>(())
     /// ```
     pub fn read(&self, after: impl Into<StartAt>) -> Read {
-        let after = match after.into() {
-            StartAt::Start => Id::MIN,
-            StartAt::After(id) => id,
-            StartAt::End => self.found().map_or(Id::MIN, |cell| cell.lock().visible_last_id),
+        Read { streams: ReadStreams::new(vec![self.read_from(after.into())]) }
+    }
+
+    /// With the end resolved.
+    pub(crate) fn read_from(&self, start: StartAt) -> (Stream, StartAt) {
+        let start = match start {
+            StartAt::End => StartAt::After(self.found().map_or(Id::MIN, |cell| cell.lock().visible_last_id)),
+            start => start,
         };
-        Read { stream: self.clone(), after, count: usize::MAX, block: Block::No }
+        (self.clone(), start)
     }
 }
 
@@ -144,65 +47,164 @@ impl Stream {
 #[derive(Debug, Clone)]
 #[must_use = "nothing is read before `next` is called"]
 pub struct Read {
-    stream: Stream,
-    after: Id,
-    count: usize,
-    block: Block,
+    streams: ReadStreams,
 }
 
 impl Read {
     /// At most this many entries.
-    pub fn count(mut self, entries: usize) -> Read {
-        self.count = entries;
-        self
+    pub fn count(self, entries: usize) -> Read {
+        Read { streams: self.streams.count(entries) }
     }
 
     /// Waits up to this long for the first entry. If not said, the read does not wait.
-    pub fn block(mut self, timeout: Duration) -> Read {
-        self.block = Block::For(timeout);
-        self
+    pub fn block(self, timeout: Duration) -> Read {
+        Read { streams: self.streams.block(timeout) }
     }
 
     /// Waits for ever for the first entry.
-    pub fn block_forever(mut self) -> Read {
-        self.block = Block::Forever;
-        self
+    pub fn block_forever(self) -> Read {
+        Read { streams: self.streams.block_forever() }
     }
 
     /// The entries after the ID; none if the time is over. To read on, begin a new read after the last one's ID.
     ///
+    /// What waits for a stream that is not there, or that is deleted meanwhile, waits for one of its name.
+    ///
     /// # Errors
     ///
-    /// [`Closed`](crate::ErrorKind::Closed); [`NoSuchStream`](crate::ErrorKind::NoSuchStream) if the stream is deleted
-    /// while this waits; [`Corrupt`](crate::ErrorKind::Corrupt); what the system says.
+    /// As [`ReadStreams::next`].
     pub fn next(self) -> Result<Vec<Entry>> {
-        let Read { stream, after, count, block } = self;
-        let core = stream.core();
+        Ok(self.streams.found()?.pop().map(|(_, entries)| entries).unwrap_or_default())
+    }
+}
+
+/// A read of several streams, each after an ID: [`Broker::read`](crate::Broker::read).
+#[derive(Debug, Clone)]
+#[must_use = "nothing is read before `next` is called"]
+pub struct ReadStreams {
+    streams: Vec<(Stream, StartAt)>,
+    limits: Limits,
+    block: Block,
+}
+
+impl ReadStreams {
+    pub(crate) fn new(streams: Vec<(Stream, StartAt)>) -> ReadStreams {
+        ReadStreams { streams, limits: Limits::each(usize::MAX), block: Block::No }
+    }
+
+    /// At most this many entries of each stream (`COUNT`).
+    pub fn count(mut self, entries: usize) -> ReadStreams {
+        self.limits.count = entries;
+        self
+    }
+
+    /// At most this many entries in all: the streams that come too late in the list are left out (`MAXCOUNT` of Redis
+    /// 8.10, from its documentation).
+    pub fn max_count(mut self, entries: usize) -> ReadStreams {
+        self.limits.max_count = entries;
+        self
+    }
+
+    /// Stops before an entry with which all of them would be larger than this, if it is not the first of all (`MAXSIZE` of Redis
+    /// 8.10, from its documentation). In bytes: those of names and values, and a few for each.
+    pub fn max_bytes(mut self, bytes: u64) -> ReadStreams {
+        self.limits.max_bytes = Some(bytes);
+        self
+    }
+
+    /// Waits up to this long for the first entry of any of the streams. If not said, the read does not wait.
+    pub fn block(mut self, timeout: Duration) -> ReadStreams {
+        self.block = Block::For(timeout);
+        self
+    }
+
+    /// Waits for ever for the first entry of any of the streams.
+    pub fn block_forever(mut self) -> ReadStreams {
+        self.block = Block::Forever;
+        self
+    }
+
+    /// Of each stream that has any, in the order given, its name and the entries after its ID; nothing if the time is over.
+    ///
+    /// What waits for a stream that is not there, or that is deleted meanwhile, waits for one of its name.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`](crate::ErrorKind::Closed); [`Corrupt`](crate::ErrorKind::Corrupt), where nothing comes before the damage; what
+    /// the system says.
+    pub fn next(self) -> Result<Vec<(String, Vec<Entry>)>> {
+        let name = |index: usize| self.streams[index].0.name().to_owned();
+        Ok(self.found()?.into_iter().map(|(index, entries)| (name(index), entries)).collect())
+    }
+
+    /// What there is of each stream, by its number.
+    fn found(&self) -> Result<Vec<(usize, Vec<Entry>)>> {
+        let Some(core) = self.streams.first().map(|(stream, _)| stream.core()) else { return Ok(Vec::new()) };
         core.check_open()?;
-        let Some(first) = after.next().filter(|_| count > 0) else { return Ok(Vec::new()) };
-        let cell = match (stream.found(), block) {
-            (Some(cell), _) => cell,
-            (None, Block::No) => return Ok(Vec::new()),
-            // What does not exist cannot be waited for; an empty stream can.
-            (None, _) => stream.cell_or_created()?,
-        };
-        let attempt = |place: &Place, news: &mut u64| {
-            let mut found = Collector::until_damage();
-            let mut left = None;
-            core.read(place.cell(), |inner, blocks| {
-                *news = inner.news;
-                let ordinals = match &mut left {
-                    Some(left) => left,
-                    None => match inner.visible_ordinals(first, Id::MAX, blocks) {
-                        Lookup::Found(ordinals) => left.insert(ordinals),
-                        Lookup::Load(segment, at) => return Ok(Lookup::Load(segment, at)),
-                    },
-                };
-                Ok(inner.collect(ordinals, false, count, blocks, &mut found))
-            })?;
-            let entries = found.finish()?;
-            Ok(if entries.is_empty() { None } else { Some(entries) })
-        };
-        Ok(core.wait_for(&cell, None, block, attempt, None)?.unwrap_or_default())
+        let firsts = self.streams.iter().map(|(stream, start)| Ok(stream.resolve(*start)?.next()));
+        let firsts = firsts.collect::<Result<Vec<_>>>()?;
+        // Nothing comes after the last ID of all.
+        let nothing = self.limits.is_nothing() || firsts.iter().all(Option::is_none);
+        let block = if nothing { Block::No } else { self.block };
+        let mut places: Vec<_> = self.streams.iter().map(|(stream, _)| Place::by_name(stream)).collect();
+        let got = core.wait_for(block, &mut places, |places| {
+            let mut left = self.limits.left();
+            let mut got = Vec::new();
+            for (index, (place, first)) in places.iter_mut().zip(&firsts).enumerate() {
+                if left.is_over() {
+                    break;
+                }
+                let Some(first) = *first else { continue };
+                match place.read(first, &mut left) {
+                    Ok(entries) if entries.is_empty() => {}
+                    Ok(entries) => got.push((index, entries)),
+                    Err(error) if got.is_empty() => return Err(error),
+                    // The next read meets it.
+                    Err(_) => break,
+                }
+            }
+            Ok(if got.is_empty() { None } else { Some(got) })
+        })?;
+        Ok(got.unwrap_or_default())
+    }
+}
+
+impl Stream {
+    /// The ID after which a read begins.
+    fn resolve(&self, start: StartAt) -> Result<Id> {
+        match start {
+            StartAt::Start => Ok(Id::MIN),
+            StartAt::After(id) => Ok(id),
+            StartAt::End | StartAt::Last => self.read_or(Id::MIN, |inner, blocks| Ok(start.resolve(inner, blocks))),
+        }
+    }
+}
+
+impl Place<'_> {
+    /// The entries from this ID on, as far as there is room for them.
+    fn read(&mut self, first: Id, left: &mut Left) -> Result<Vec<Entry>> {
+        let Some(cell) = self.find() else { return Ok(Vec::new()) };
+        let mut found = Collector::until_damage().with_room(left.room());
+        let mut ordinals = None;
+        let read = self.core().read(&cell, |inner, blocks| {
+            self.news = inner.news;
+            let ordinals = match &mut ordinals {
+                Some(ordinals) => ordinals,
+                None => match inner.visible_ordinals(first, Id::MAX, blocks) {
+                    Lookup::Found(found) => ordinals.insert(found),
+                    Lookup::Load(segment, at) => return Ok(Lookup::Load(segment, at)),
+                },
+            };
+            Ok(inner.collect(ordinals, false, left.count(), blocks, &mut found))
+        });
+        match read {
+            // Deleted just now: there may be another by that name at the next look.
+            Err(error) if error.kind() == ErrorKind::NoSuchStream => return Ok(Vec::new()),
+            read => read?,
+        }
+        let room = found.room();
+        let entries = found.finish()?;
+        left.take(entries.len(), room);
+        Ok(entries)
     }
 }

@@ -121,6 +121,7 @@ impl Core {
             catalog.streams.insert(Arc::clone(to), Arc::new(cell.under(to)));
             drop((catalog, gate));
             woken.into_iter().for_each(Waker::wake);
+            self.name_appeared(to);
             break lsn;
         };
         self.meet(lsn, level)?;

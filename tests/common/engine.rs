@@ -269,8 +269,11 @@ impl Engine {
         let consumer = group.consumer(name);
         Ok(match operation {
             ByConsumer::Fetch { .. } => unreachable!("done above"),
-            ByConsumer::ReadNew { count, no_ack } => {
-                let read = consumer.read_new().count(*count);
+            ByConsumer::ReadNew { count, no_ack, claim_idle_ms } => {
+                let mut read = consumer.read_new().count(*count);
+                if let Some(ms) = claim_idle_ms {
+                    read = read.claim_idle(Duration::from_millis(*ms));
+                }
                 Outcome::Messages(delivered(&if *no_ack { read.no_ack().next()? } else { read.next()? }))
             }
             ByConsumer::History { after, count } => {
@@ -458,7 +461,9 @@ fn fields(fields: &streamlog::Fields) -> Fields {
 }
 
 fn delivered(messages: &Messages) -> Delivered {
-    let message = |message: &streamlog::Message| (message.id(), message.deliveries(), fields(message.entry().fields()));
+    let before = |message: &streamlog::Message| (message.deliveries_before(), millis(message.idle_before()));
+    let fields = |message: &streamlog::Message| fields(message.entry().fields());
+    let message = |message: &streamlog::Message| (message.id(), message.deliveries(), before(message), fields(message));
     Delivered { messages: messages.iter().map(message).collect(), deleted: messages.deleted().to_vec() }
 }
 

@@ -219,6 +219,7 @@ impl<'a> Dice<'a> {
     fn start(&mut self, stream: &str) -> StartAt {
         match self.below(4) {
             0 | 1 => StartAt::Start,
+            2 if self.one_in(3) => StartAt::Last,
             2 => StartAt::End,
             _ => StartAt::After(self.id(stream)),
         }
@@ -323,7 +324,11 @@ impl<'a> Dice<'a> {
 
     fn by_consumer(&mut self, stream: &str) -> ByConsumer {
         match self.below(33) {
-            0..11 => ByConsumer::ReadNew { count: self.count(), no_ack: self.one_in(5) },
+            0..11 => ByConsumer::ReadNew {
+                count: self.count(),
+                no_ack: self.one_in(5),
+                claim_idle_ms: self.option(4, Dice::some_ms),
+            },
             11..15 => ByConsumer::History {
                 after: if self.one_in(2) { self.id(stream) } else { Id::MIN },
                 count: self.option(2, Dice::count),

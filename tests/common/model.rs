@@ -9,7 +9,7 @@ use std::ops::{Bound, RangeBounds};
 use streamlog::{ErrorKind, Id, IdSpec, References, Removal, StartAt};
 
 use super::operation::{
-    Bounds, ByConsumer, Delivered, Fields, HowToClaim, HowToNack, InGroup, Limit, OnStream, Operation, Outcome,
+    Before, Bounds, ByConsumer, Delivered, Fields, HowToClaim, HowToNack, InGroup, Limit, OnStream, Operation, Outcome,
     Retention, Trim, Verdict,
 };
 use super::schedule::Schedule;
@@ -89,8 +89,6 @@ struct Worker {
     made: u64,
     /// What was pending before it was made was delivered again up to here; `None` once all of it was.
     own: Option<Id>,
-    /// Where it goes on looking for what is idle with others.
-    others: Id,
 }
 
 type Attempt = Result<Outcome, ErrorKind>;
@@ -230,19 +228,7 @@ impl Model {
                 if id < max_deleted_id {
                     return Err(ErrorKind::IdTooSmall);
                 }
-                let stream = self.stream(name)?;
-                if *id < stream.max_deleted_id || stream.entries.keys().next_back().is_some_and(|top| id < top) {
-                    return Err(ErrorKind::IdTooSmall);
-                }
-                if entries_added.is_some_and(|entries| entries < stream.entries.len() as u64) {
-                    return Err(ErrorKind::InvalidArgument);
-                }
-                stream.last_id = *id;
-                stream.trimmed_to = stream.trimmed_to.min(*id);
-                stream.entries_added = entries_added.unwrap_or(stream.entries_added);
-                if *max_deleted_id != Id::MIN {
-                    stream.max_deleted_id = *max_deleted_id;
-                }
+                self.stream(name)?.set_last(*id, *entries_added, *max_deleted_id)?;
                 Outcome::Done
             }
             OnStream::Range { bounds, backwards, count } => {
@@ -406,15 +392,22 @@ impl Model {
         self.group([stream, group])?;
         self.moment += 1;
         let worker = self.workers.get(names).cloned();
-        let mut worker = worker.unwrap_or(Worker { made: self.moment, own: Some(Id::MIN), others: Id::MIN });
+        let mut worker = worker.unwrap_or(Worker { made: self.moment, own: Some(Id::MIN) });
         self.moment += 1;
         let stream = self.streams.get_mut(stream).expect("it has the group");
         let mut group = stream.groups.remove(group).expect("it was just found");
-        let mut asking =
-            Asking { stream, group: &mut group, consumer, now_ms: self.now_ms, moment: self.moment, got: false };
+        let (now_ms, moment) = (self.now_ms, self.moment);
+        let mut asking = Asking { stream, group: &mut group, consumer, now_ms, moment, got: false, recorded: false };
         asking.seen();
         let outcome = match operation {
-            ByConsumer::ReadNew { count, no_ack } => Outcome::Messages(asking.read_new(*count, *no_ack)),
+            ByConsumer::ReadNew { count, no_ack, claim_idle_ms } => {
+                let mut delivered = Delivered::default();
+                if claim_idle_ms.is_some() {
+                    asking.take_due(*count, *claim_idle_ms, false, &mut delivered);
+                }
+                asking.read_new(*count, *no_ack, &mut delivered);
+                Outcome::Messages(delivered)
+            }
             ByConsumer::History { after, count } => Outcome::Messages(asking.history(*after, *count)),
             ByConsumer::Fetch { count, claim_idle_ms } => {
                 let delivered = asking.fetch(&mut worker, *count, *claim_idle_ms);
@@ -431,7 +424,7 @@ impl Model {
             }
             ByConsumer::AutoClaim { min_idle_ms, start, count, just_ids } => {
                 let how = HowToClaim { just_ids: *just_ids, ..HowToClaim::default() };
-                let (claimed, next) = asking.auto_claim(*min_idle_ms, *start, *count, &how, false);
+                let (claimed, next) = asking.auto_claim(*min_idle_ms, *start, *count, &how);
                 if *just_ids {
                     let ids = claimed.messages.into_iter().map(|(id, ..)| id).collect();
                     Outcome::AutoClaimedIds(ids, claimed.deleted, next)
@@ -440,9 +433,12 @@ impl Model {
                 }
             }
         };
-        if asking.got {
-            let consumer = group.consumers.get_mut(consumer).expect("asking created it");
+        let (got, recorded) = (asking.got, asking.recorded);
+        let consumer = group.consumers.get_mut(consumer).expect("asking created it");
+        if got {
             consumer.active_ms = Some(self.now_ms);
+        }
+        if recorded {
             consumer.seen_before_ms.clear();
         }
         stream.groups.insert(names[1].clone(), group);
@@ -467,11 +463,28 @@ impl Stream {
             StartAt::Start => Id::MIN,
             StartAt::End => self.last_id,
             StartAt::After(id) => id,
+            StartAt::Last => self.entries.keys().next_back().and_then(|id| id.previous()).unwrap_or(Id::MIN),
         }
     }
 
     pub(crate) fn first_id(&self) -> Option<Id> {
         self.entries.keys().next().copied()
+    }
+
+    fn set_last(&mut self, id: Id, entries_added: Option<u64>, max_deleted_id: Id) -> Result<(), ErrorKind> {
+        let top = self.entries.keys().next_back();
+        if id < self.max_deleted_id || top.is_some_and(|top| id < *top) {
+            return Err(ErrorKind::IdTooSmall);
+        }
+        if entries_added.is_some_and(|entries| entries < self.entries.len() as u64) {
+            return Err(ErrorKind::InvalidArgument);
+        }
+        (self.last_id, self.trimmed_to) = (id, self.trimmed_to.min(id));
+        self.entries_added = entries_added.unwrap_or(self.entries_added);
+        if max_deleted_id != Id::MIN {
+            self.max_deleted_id = max_deleted_id;
+        }
+        Ok(())
     }
 
     fn delete(&mut self, ids: &[Id]) -> u64 {
@@ -658,6 +671,8 @@ struct Asking<'a> {
     moment: u64,
     /// Whether it got anything that counts as activity.
     got: bool,
+    /// Whether anything was recorded that says when it asked.
+    recorded: bool,
 }
 
 impl Asking<'_> {
@@ -676,26 +691,53 @@ impl Asking<'_> {
     }
 
     /// Makes an entry pending with the consumer, whoever had it.
-    fn deliver(&mut self, id: Id, delivered_ms: u64, deliveries: u32, out: &mut Delivered) {
+    fn deliver(&mut self, id: Id, delivered_ms: u64, deliveries: u32, before: Before, out: &mut Delivered) {
         let row = Pending { consumer: self.consumer.clone(), delivered_ms, deliveries, moment: self.moment };
         self.group.pending.insert(id, row);
-        out.messages.push((id, deliveries, self.stream.entries[&id].clone()));
-        self.got = true;
+        out.messages.push((id, deliveries, before, self.stream.entries[&id].clone()));
+        self.recorded = true;
     }
 
-    fn read_new(&mut self, count: usize, no_ack: bool) -> Delivered {
-        let mut delivered = Delivered::default();
+    fn before(&self, id: Id) -> Option<Before> {
+        self.group.pending.get(&id).map(|row| (row.deliveries, row.idle_ms(self.now_ms)))
+    }
+
+    fn read_new(&mut self, count: usize, no_ack: bool, delivered: &mut Delivered) {
         let after = (Bound::Excluded(self.group.cursor), Bound::Unbounded);
-        for (&id, fields) in self.stream.entries.range(after).take(count) {
+        for (&id, fields) in self.stream.entries.range(after).take(count - delivered.messages.len()) {
             self.group.entries_read = self.stream.entries_read_after(self.group, id);
             self.group.cursor = id;
             if no_ack {
-                delivered.messages.push((id, 1, fields.clone()));
+                delivered.messages.push((id, 1, (0, 0), fields.clone()));
             } else {
-                self.deliver(id, self.now_ms, 1, &mut delivered);
+                self.deliver(id, self.now_ms, 1, (0, 0), delivered);
+            }
+            (self.got, self.recorded) = (true, true);
+        }
+        // Nothing but what is gone is nothing: one that waits waits on.
+        if delivered.messages.is_empty() {
+            delivered.deleted.clear();
+        }
+    }
+
+    /// Takes what was given back and is ready, and what has been idle for so long; what was delivered longest ago comes first.
+    fn take_due(&mut self, count: usize, min_idle_ms: Option<u64>, from_others: bool, delivered: &mut Delivered) {
+        let is_due = |row: &Pending| match min_idle_ms {
+            _ if row.is_released() => row.is_due(self.now_ms, 0),
+            Some(min_idle_ms) => {
+                row.is_due(self.now_ms, min_idle_ms) && !(from_others && row.consumer == *self.consumer)
+            }
+            None => false,
+        };
+        // Redis does not look at what is pending where there are no entries at all.
+        let due = self.group.pending.iter().filter(|(_, row)| !self.stream.entries.is_empty() && is_due(row));
+        let mut due: Vec<_> = due.map(|(&id, row)| (!row.is_released(), row.delivered_ms, id)).collect();
+        due.sort_unstable();
+        for (_, _, id) in due {
+            if delivered.messages.len() < count {
+                self.claim_one(id, 0, &HowToClaim::default(), delivered);
             }
         }
-        delivered
     }
 
     /// Its own pending IDs after this one that `wanted` accepts.
@@ -709,7 +751,8 @@ impl Asking<'_> {
         let mut delivered = Delivered::default();
         for id in ids {
             if self.stream.entries.contains_key(id) {
-                self.deliver(*id, self.now_ms, self.group.pending[id].deliveries.saturating_add(1), &mut delivered);
+                let before = self.before(*id).expect("it is pending");
+                self.deliver(*id, self.now_ms, before.0.saturating_add(1), before, &mut delivered);
             } else {
                 delivered.deleted.push(*id);
             }
@@ -732,14 +775,10 @@ impl Asking<'_> {
                 return delivered;
             }
         }
-        if let Some(min_idle_ms) = claim_idle_ms.filter(|_| count > 0) {
-            let (claimed, next) = self.auto_claim(min_idle_ms, worker.others, count, &HowToClaim::default(), true);
-            worker.others = next;
-            if !claimed.messages.is_empty() {
-                return claimed;
-            }
-        }
-        self.read_new(count, false)
+        let mut delivered = Delivered::default();
+        self.take_due(count, claim_idle_ms, true, &mut delivered);
+        self.read_new(count, false, &mut delivered);
+        delivered
     }
 
     /// Takes an entry over, if it is there and has been idle for long enough.
@@ -752,15 +791,17 @@ impl Asking<'_> {
             }
             return false;
         }
-        let deliveries = match row {
+        match row {
             Some(row) if !row.is_released() && row.idle_ms(self.now_ms) < min_idle_ms => return false,
             None if !how.force => return false,
-            // Redis makes the row as if it had been delivered, and then claims it.
-            row => row.map_or(1, |row| row.deliveries),
-        };
-        let deliveries = how.deliveries.unwrap_or(if how.just_ids { deliveries } else { deliveries.saturating_add(1) });
+            _ => {}
+        }
+        // Redis makes what is forced pending as if it had been delivered, and then claims it.
+        let before = self.before(id).unwrap_or((1, 0));
+        let deliveries = how.deliveries.unwrap_or(if how.just_ids { before.0 } else { before.0.saturating_add(1) });
         let delivered_ms = how.at_ms.unwrap_or(self.now_ms - how.idle_ms.unwrap_or(0)).min(self.now_ms);
-        self.deliver(id, delivered_ms, deliveries, out);
+        self.deliver(id, delivered_ms, deliveries, before, out);
+        self.got = true;
         true
     }
 
@@ -773,23 +814,13 @@ impl Asking<'_> {
         claimed
     }
 
-    fn auto_claim(
-        &mut self,
-        min_idle_ms: u64,
-        start: Id,
-        count: usize,
-        how: &HowToClaim,
-        from_others: bool,
-    ) -> (Delivered, Id) {
+    fn auto_claim(&mut self, min_idle_ms: u64, start: Id, count: usize, how: &HowToClaim) -> (Delivered, Id) {
         let mut claimed = Delivered::default();
         let mut left = count;
         let rows: BTreeSet<Id> = self.group.pending.range(start..).map(|(id, _)| *id).collect();
         for (looked, &id) in rows.iter().enumerate() {
             if left == 0 || looked == 10 * count {
                 return (claimed, id);
-            }
-            if from_others && self.group.pending[&id].consumer == *self.consumer {
-                continue;
             }
             // What was given back for later is passed by, unless there is nothing left of it.
             let row = &self.group.pending[&id];

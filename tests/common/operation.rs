@@ -93,6 +93,7 @@ pub(crate) enum ByConsumer {
     ReadNew {
         count: usize,
         no_ack: bool,
+        claim_idle_ms: Option<u64>,
     },
     History {
         after: Id,
@@ -184,10 +185,13 @@ pub(crate) enum Outcome {
     Pending(Vec<(Id, String, u64, u32)>),
 }
 
+/// Deliveries, and idle time in milliseconds.
+pub(crate) type Before = (u32, u64);
+
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Delivered {
-    /// ID, deliveries, fields.
-    pub(crate) messages: Vec<(Id, u32, Fields)>,
+    /// ID, deliveries, how it stood before, fields.
+    pub(crate) messages: Vec<(Id, u32, Before, Fields)>,
     /// What was pending, and has no entry any more.
     pub(crate) deleted: Vec<Id>,
 }

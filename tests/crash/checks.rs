@@ -25,11 +25,11 @@ impl Told {
     pub(crate) fn asked(&mut self, number: usize, op: &Op) {
         match op {
             Op::Ack { stream, group, ids, .. } | Op::AckAndDelete { stream, group, ids, .. } => {
-                self.acked.extend(ids.iter().map(|&id| (*stream, *group, id)))
+                self.acked.extend(ids.iter().map(|&id| (*stream, *group, id)));
             }
             // Whose IDs may come again, as far as this knows.
             Op::DeleteStream(stream) | Op::SetLast { stream, .. } | Op::Copy { to: stream, .. } => {
-                self.deleted.push((number, stream))
+                self.deleted.push((number, stream));
             }
             Op::Rename { stream, to, .. } => self.deleted.extend([(number, *stream), (number, *to)]),
             _ => {}

@@ -6,7 +6,7 @@ use streamlog::{
     Broker, DelayedId, Durability, Id, IdSpec, Idempotency, Idempotent, References, Result, Retention, StartAt, Trim,
 };
 
-use super::observe::{Pending, Snapshot};
+use super::observe::Snapshot;
 
 pub(crate) type Name = &'static str;
 
@@ -94,6 +94,7 @@ pub(crate) enum Op {
         who: Who,
         count: usize,
         no_ack: bool,
+        claim_idle_ms: Option<u64>,
     },
     Fetch {
         who: Who,
@@ -328,9 +329,86 @@ fn fields(now_ms: u64, number: usize, bytes: usize) -> Vec<(String, Vec<u8>)> {
 impl Op {
     /// Does it. [`Reopen`](Op::Reopen) and [`Amid`](Op::Amid) are its caller's to do.
     pub(crate) fn run(&self, broker: &Broker, now_ms: u64) -> Result<Outcome> {
-        let stream = |name: Name| broker.stream(name);
         let group = |stream: Name, group: Name| broker.stream(stream)?.group(group).existing();
         let consumer = |who: Who| Ok::<_, streamlog::Error>(group(who.stream, who.group)?.consumer(who.consumer));
+        Ok(match *self {
+            Op::Group { stream: name, group, start, entries_read, ensure } => {
+                let mut new = broker.stream(name)?.group(group).start_at(start);
+                if let Some(entries) = entries_read {
+                    new = new.entries_read(entries);
+                }
+                drop(if ensure { new.ensure()? } else { new.create()? });
+                ().into()
+            }
+            Op::Destroy { stream, group: name } => group(stream, name)?.destroy()?.into(),
+            Op::SetCursor { stream, group: name, to } => group(stream, name)?.set_cursor(to)?.into(),
+            Op::CreateConsumer(who) => group(who.stream, who.group)?.create_consumer(who.consumer)?.into(),
+            Op::DeleteConsumer(who) => group(who.stream, who.group)?.delete_consumer(who.consumer)?.into(),
+            Op::ReadNew { who, count, no_ack, claim_idle_ms } => {
+                let mut read = consumer(who)?.read_new().count(count);
+                if let Some(ms) = claim_idle_ms {
+                    read = read.claim_idle(Duration::from_millis(ms));
+                }
+                let read = if no_ack { read.no_ack() } else { read };
+                read.next()?.ids().into()
+            }
+            Op::Fetch { who, count, claim_idle_ms } => {
+                let fetch = consumer(who)?.fetch().count(count);
+                let fetch = match claim_idle_ms {
+                    Some(ms) => fetch.claim_idle(Duration::from_millis(ms)),
+                    None => fetch,
+                };
+                fetch.next()?.ids().into()
+            }
+            Op::History { who, after, count } => consumer(who)?.history(after).count(count).read()?.ids().into(),
+            Op::Ack { stream, group: name, ref ids, level } => {
+                let group = group(stream, name)?;
+                match level {
+                    Some(level) => group.ack_with(ids, level)?.into(),
+                    None => group.ack(ids)?.into(),
+                }
+            }
+            Op::AckAndDelete { stream, group: name, ref ids, references } => {
+                group(stream, name)?.ack_and_delete(ids, references)?;
+                ().into()
+            }
+            Op::Nack { stream, group: name, ref ids, how } => {
+                let nack = group(stream, name)?.nack(ids).after(Duration::from_millis(how.delay_ms));
+                let nack = if how.fatal { nack.fatal() } else { nack.silent() };
+                (if how.force { nack.force() } else { nack }).run()?.into()
+            }
+            Op::Claim { who, ref ids, how } => {
+                let mut claim = consumer(who)?.claim(ids).min_idle(Duration::from_millis(how.min_idle_ms));
+                if how.force {
+                    claim = claim.force();
+                }
+                if let Some(ms) = how.idle_ms {
+                    claim = claim.idle(Duration::from_millis(ms));
+                }
+                if let Some(deliveries) = how.deliveries {
+                    claim = claim.deliveries(deliveries);
+                }
+                if how.just_ids { claim.just_ids()?.into() } else { claim.run()?.ids().into() }
+            }
+            Op::AutoClaim { who, min_idle_ms, start, count } => {
+                let claim = consumer(who)?.auto_claim(Duration::from_millis(min_idle_ms));
+                claim.start(start).count(count).run()?.messages.ids().into()
+            }
+            Op::Retention => broker.trim_step()?.into(),
+            Op::AddDue => (broker.due_step()? as u64).into(),
+            Op::Flush => broker.flush_all()?.into(),
+            Op::FlushStep => broker.flush_step()?.into(),
+            Op::Checkpoint => broker.checkpoint()?.into(),
+            Op::Spare => broker.spare_step()?.into(),
+            Op::Sync => broker.sync()?.into(),
+            // The trial's to do.
+            Op::Reopen | Op::Amid { .. } => ().into(),
+            _ => self.run_on_stream(broker, now_ms)?,
+        })
+    }
+
+    fn run_on_stream(&self, broker: &Broker, now_ms: u64) -> Result<Outcome> {
+        let stream = |name: Name| broker.stream(name);
         Ok(match *self {
             Op::Create(name) => stream(name)?.create()?.into(),
             Op::DeleteStream(name) => stream(name)?.delete_stream()?.into(),
@@ -378,66 +456,6 @@ impl Op {
                 vec![entry.schedule()?.id().to_string().parse::<Id>()?].into()
             }
             Op::CancelDelayed { stream: name, id } => stream(name)?.cancel_delayed(id)?.into(),
-            Op::AddDue => (broker.due_step()? as u64).into(),
-            Op::Group { stream: name, group, start, entries_read, ensure } => {
-                let mut new = stream(name)?.group(group).start_at(start);
-                if let Some(entries) = entries_read {
-                    new = new.entries_read(entries);
-                }
-                drop(if ensure { new.ensure()? } else { new.create()? });
-                ().into()
-            }
-            Op::Destroy { stream, group: name } => group(stream, name)?.destroy()?.into(),
-            Op::SetCursor { stream, group: name, to } => group(stream, name)?.set_cursor(to)?.into(),
-            Op::CreateConsumer(who) => group(who.stream, who.group)?.create_consumer(who.consumer)?.into(),
-            Op::DeleteConsumer(who) => group(who.stream, who.group)?.delete_consumer(who.consumer)?.into(),
-            Op::ReadNew { who, count, no_ack } => {
-                let read = consumer(who)?.read_new().count(count);
-                let read = if no_ack { read.no_ack() } else { read };
-                read.next()?.ids().into()
-            }
-            Op::Fetch { who, count, claim_idle_ms } => {
-                let fetch = consumer(who)?.fetch().count(count);
-                let fetch = match claim_idle_ms {
-                    Some(ms) => fetch.claim_idle(Duration::from_millis(ms)),
-                    None => fetch,
-                };
-                fetch.next()?.ids().into()
-            }
-            Op::History { who, after, count } => consumer(who)?.history(after).count(count).read()?.ids().into(),
-            Op::Ack { stream, group: name, ref ids, level } => {
-                let group = group(stream, name)?;
-                match level {
-                    Some(level) => group.ack_with(ids, level)?.into(),
-                    None => group.ack(ids)?.into(),
-                }
-            }
-            Op::AckAndDelete { stream, group: name, ref ids, references } => {
-                group(stream, name)?.ack_and_delete(ids, references)?;
-                ().into()
-            }
-            Op::Nack { stream, group: name, ref ids, how } => {
-                let nack = group(stream, name)?.nack(ids).after(Duration::from_millis(how.delay_ms));
-                let nack = if how.fatal { nack.fatal() } else { nack.silent() };
-                (if how.force { nack.force() } else { nack }).run()?.into()
-            }
-            Op::Claim { who, ref ids, how } => {
-                let mut claim = consumer(who)?.claim(ids).min_idle(Duration::from_millis(how.min_idle_ms));
-                if how.force {
-                    claim = claim.force();
-                }
-                if let Some(ms) = how.idle_ms {
-                    claim = claim.idle(Duration::from_millis(ms));
-                }
-                if let Some(deliveries) = how.deliveries {
-                    claim = claim.deliveries(deliveries);
-                }
-                if how.just_ids { claim.just_ids()?.into() } else { claim.run()?.ids().into() }
-            }
-            Op::AutoClaim { who, min_idle_ms, start, count } => {
-                let claim = consumer(who)?.auto_claim(Duration::from_millis(min_idle_ms));
-                claim.start(start).count(count).run()?.messages.ids().into()
-            }
             Op::Delete { stream: name, ref ids } => stream(name)?.delete(ids)?.into(),
             Op::Remove { stream: name, ref ids, references } => {
                 stream(name)?.remove(ids, references)?;
@@ -453,14 +471,7 @@ impl Op {
             Op::SetLast { stream: name, id, entries_added: Some(entries) } => {
                 stream(name)?.set_last_id(id).entries_added(entries).set()?.into()
             }
-            Op::Retention => broker.trim_step()?.into(),
-            Op::Flush => broker.flush_all()?.into(),
-            Op::FlushStep => broker.flush_step()?.into(),
-            Op::Checkpoint => broker.checkpoint()?.into(),
-            Op::Spare => broker.spare_step()?.into(),
-            Op::Sync => broker.sync()?.into(),
-            // The trial's to do.
-            Op::Reopen | Op::Amid { .. } => ().into(),
+            _ => unreachable!("{self:?} is on no stream"),
         })
     }
 
@@ -509,8 +520,8 @@ impl Op {
     }
 
     /// What the operation amounts to, if it is more than one record: a crash may fall between them. Retention is a trim
-    /// after the other, and a fetch looks through what is pending before it reads.
-    pub(crate) fn parts(&self, before: &Snapshot, now_ms: u64) -> Vec<Op> {
+    /// after the other, and a fetch looks through what is its own before it reads.
+    pub(crate) fn parts(&self, before: &Snapshot) -> Vec<Op> {
         match *self {
             Op::Retention => {
                 let mut parts = Vec::new();
@@ -522,7 +533,7 @@ impl Op {
                 parts
             }
             Op::Remember { stream, .. } => vec![Op::Create(stream), self.clone()],
-            Op::Fetch { who, count, claim_idle_ms } => {
+            Op::Fetch { who, count, .. } => {
                 let Some(group) = before.group(who.stream, who.group) else { return vec![self.clone()] };
                 let mut parts = Vec::new();
                 if !group.consumers.contains_key(who.consumer) {
@@ -534,27 +545,7 @@ impl Op {
                 let own = group.pending.iter().filter(|(_, row)| row.consumer == who.consumer).map(|(&id, _)| id);
                 let own: Vec<_> = own.collect();
                 let deleted = own.chunks(count).take_while(|ids| ids.iter().all(|id| !entries.contains_key(id)));
-                let deleted: Vec<_> = deleted.collect();
-                let own_left = deleted.iter().map(|ids| ids.len()).sum::<usize>() < own.len();
-                parts.extend(deleted.into_iter().map(|ids| forget(ids.to_vec())));
-                // Of others it takes over what is idle; where all that it finds is gone, it goes on to what is new.
-                if let Some(min_idle_ms) = claim_idle_ms.filter(|_| !own_left) {
-                    // It looks at ten for each that it was asked for.
-                    let looked = group.pending.iter().take(10 * count);
-                    let rows = looked.filter(|(_, row)| row.consumer != who.consumer);
-                    // What was released is nobody's, and waits for its time alone.
-                    let is_due = |row: &Pending| match &*row.consumer {
-                        "" => row.delivered_ms <= now_ms,
-                        _ => now_ms.saturating_sub(row.delivered_ms) >= min_idle_ms,
-                    };
-                    let found = rows.filter(|(id, row)| !entries.contains_key(id) || is_due(row));
-                    let found: Vec<_> = found.map(|(&id, _)| id).take(count).collect();
-                    if !found.is_empty() && found.iter().all(|id| !entries.contains_key(id)) {
-                        parts.push(forget(found));
-                        parts.push(Op::Fetch { who, count, claim_idle_ms: None });
-                        return parts;
-                    }
-                }
+                parts.extend(deleted.map(|ids| forget(ids.to_vec())));
                 parts.push(self.clone());
                 parts
             }

@@ -115,7 +115,7 @@ impl Model {
     /// Does what the operation amounts to, record by record; returns what the last of them gave.
     fn run(&mut self, op: &Op, now_ms: u64) -> streamlog::Result<Outcome> {
         let mut outcome = Ok(Outcome::default());
-        for part in op.parts(self.now(), now_ms) {
+        for part in op.parts(self.now()) {
             self.clock.set(now_ms);
             outcome = part.run(&self.twin, now_ms);
             let state = observe(&self.twin, &self.clock, now_ms).unwrap_or_else(|error| panic!("the model: {error}"));

@@ -42,11 +42,11 @@ fn batch(stream: Name, bytes: &[usize]) -> Op {
 pub(crate) const BEGUN: [Letter; 3] = [
     ("batch", |_| batch("a", &[10, 100, 10])),
     ("group", |_| Op::Group { stream: "a", group: "g", start: StartAt::Start, entries_read: None, ensure: true }),
-    ("read two", |_| Op::ReadNew { who: X, count: 2, no_ack: false }),
+    ("read two", |_| Op::ReadNew { who: X, count: 2, no_ack: false, claim_idle_ms: None }),
 ];
 
 /// One of each kind.
-pub(crate) const ALPHABET: [Letter; 42] = [
+pub(crate) const ALPHABET: [Letter; 44] = [
     ("add", |_| add(20)),
     ("add os", |_| Op::Add { stream: "a", bytes: 20, id: IdSpec::Auto, trim: None, level: Some(Durability::Os) }),
     ("add large", |_| add(400)),
@@ -89,7 +89,9 @@ pub(crate) const ALPHABET: [Letter; 42] = [
         stream: "a",
         trim: Trim::max_len(0).references(References::Acknowledged),
     }),
-    ("read", |_| Op::ReadNew { who: Y, count: 5, no_ack: false }),
+    ("read", |_| Op::ReadNew { who: Y, count: 5, no_ack: false, claim_idle_ms: None }),
+    ("read idle", |_| Op::ReadNew { who: Y, count: 2, no_ack: true, claim_idle_ms: Some(0) }),
+    ("history", |_| Op::History { who: X, after: Id::MIN, count: 5 }),
     ("fetch", |_| Op::Fetch { who: X, count: 5, claim_idle_ms: None }),
     ("fetch idle", |_| Op::Fetch { who: Y, count: 1, claim_idle_ms: Some(0) }),
     ("ack", |state| Op::Ack { stream: "a", group: "g", ids: pending(state), level: None }),
@@ -132,7 +134,7 @@ pub(crate) const ALPHABET: [Letter; 42] = [
 
 /// A checkpoint that others do not wait for.
 fn amid(work: Work) -> Op {
-    let ops = vec![batch("b", &[5]), add(30), Op::ReadNew { who: Y, count: 1, no_ack: false }];
+    let ops = vec![batch("b", &[5]), add(30), Op::ReadNew { who: Y, count: 1, no_ack: false, claim_idle_ms: None }];
     Op::Amid { work, after: 1, ops }
 }
 
@@ -211,7 +213,11 @@ impl Manner {
                 let trim = (!self.only_work && chance.once_in(8)).then(|| trim(chance, &ids));
                 Op::Batch { stream, entries, trim, level }
             }
-            22..30 => Op::ReadNew { who, count: chance.index(4) + 1, no_ack: !self.only_work && chance.once_in(6) },
+            22..30 => {
+                let no_ack = !self.only_work && chance.once_in(6);
+                let claim_idle_ms = chance.once_in(4).then(|| chance.below(20));
+                Op::ReadNew { who, count: chance.index(4) + 1, no_ack, claim_idle_ms }
+            }
             30..35 => {
                 let claim_idle_ms = chance.once_in(2).then(|| chance.below(20));
                 Op::Fetch { who, count: chance.index(4) + 1, claim_idle_ms }

@@ -1,0 +1,84 @@
+//! Commands that read entries: by ID, after an ID, and for a consumer.
+
+use super::at_most;
+use crate::broker::Broker;
+use crate::clock::millis;
+use crate::command::{Reply, Wait, XRange, XRead, XReadGroup};
+use crate::entry::Entry;
+use crate::error::Result;
+use crate::stream::{GroupStart, Message};
+
+impl Broker {
+    pub(super) fn xrange(&self, range: &XRange, backwards: bool) -> Result<Reply> {
+        let stream = self.stream(&range.key)?;
+        // Looked for first: of a stream that is not there even nothing is an empty array.
+        if range.count == Some(0) && stream.exists() {
+            return Ok(Reply::NullArray);
+        }
+        let read = stream.range((range.first, range.last)).count(at_most(range.count));
+        let entries = if backwards { read.rev() } else { read }.read()?;
+        Ok(self::entries(&entries))
+    }
+
+    pub(super) fn xread(&self, read: &XRead) -> Result<Reply> {
+        let ask = self.read(read.streams.iter().map(|(key, from)| (key, *from)))?.count(at_most(read.count));
+        let found = match read.wait {
+            Wait::No => ask,
+            Wait::AtMost(time) => ask.block(time),
+            Wait::Forever => ask.block_forever(),
+        };
+        let pairs = found.next()?.into_iter().map(|(key, found)| (Reply::bulk(key), entries(&found)));
+        Ok(pairs_or_null(pairs.collect()))
+    }
+
+    pub(super) fn xreadgroup(&self, read: &XReadGroup) -> Result<Reply> {
+        let streams = read.streams.iter().map(|(key, from)| (key, *from));
+        let mut ask = self.read_group(&read.group, &read.consumer, streams)?.count(at_most(read.count));
+        ask = match read.wait {
+            Wait::No => ask,
+            Wait::AtMost(time) => ask.block(time),
+            Wait::Forever => ask.block_forever(),
+        };
+        if let Some(min_idle) = read.claim {
+            ask = ask.claim_idle(min_idle);
+        }
+        let found = if read.no_ack { ask.no_ack() } else { ask }.next()?;
+        // A history ends it: what is read after one is not claimed.
+        let histories = read.streams.iter().position(|(_, from)| *from != GroupStart::New);
+        let claims = &read.streams[..histories.unwrap_or(read.streams.len())];
+        let claims = |key: &str| read.claim.is_some() && claims.iter().any(|(stream, _)| stream == key);
+        let pairs = found.into_iter().map(|(key, messages)| {
+            let entries = if claims(&key) {
+                // Those found to be deleted are pending no more, and not spoken of.
+                Reply::Array(messages.iter().map(claimed_entry).collect())
+            } else {
+                let gone = |id| Reply::Array(vec![Reply::id(id), Reply::NullArray]);
+                let all = messages.with_deleted();
+                Reply::Array(
+                    all.map(|(id, message)| message.map_or_else(|| gone(id), |there| entry(there.entry()))).collect(),
+                )
+            };
+            (Reply::bulk(&key), entries)
+        });
+        Ok(pairs_or_null(pairs.collect()))
+    }
+}
+
+/// An entry with how long it was idle, and how often it had been delivered before.
+fn claimed_entry(message: &Message) -> Reply {
+    let (idle, deliveries) = (Reply::count(millis(message.idle_before())), message.deliveries_before());
+    let (id, fields) = (Reply::id(message.id()), Reply::fields(message.entry().fields()));
+    Reply::Array(vec![id, fields, idle, Reply::Int(deliveries.into())])
+}
+
+fn pairs_or_null(pairs: Vec<(Reply, Reply)>) -> Reply {
+    if pairs.is_empty() { Reply::NullArray } else { Reply::Pairs(pairs) }
+}
+
+pub(super) fn entry(entry: &Entry) -> Reply {
+    Reply::entry(entry.id, entry.fields())
+}
+
+pub(super) fn entries(entries: &[Entry]) -> Reply {
+    Reply::Array(entries.iter().map(entry).collect())
+}

@@ -1,0 +1,107 @@
+//! Commands that change a stream, or which streams there are.
+
+use super::or;
+use crate::broker::Broker;
+use crate::command::{Reply, XAdd, XCfgSet, XSetId};
+use crate::error::{ErrorKind, Result};
+use crate::id::Id;
+use crate::trim::{References, Removal};
+
+impl Broker {
+    pub(super) fn xadd(&self, add: &XAdd) -> Result<Reply> {
+        let stream = self.stream(&add.key)?;
+        let mut entry = stream.entry(&add.fields).id(add.id);
+        if let Some(trim) = add.trim {
+            entry = entry.trim(trim);
+        }
+        if let Some(once) = &add.idempotent {
+            entry = entry.idempotent(once.clone());
+        }
+        if !add.no_make_stream {
+            return entry.add().map(Reply::id);
+        }
+        or(entry.existing_stream().add().map(Reply::id), ErrorKind::NoSuchStream, Reply::Null)
+    }
+
+    pub(super) fn xdelex(&self, key: &str, references: References, ids: &[Id]) -> Result<Reply> {
+        self.on(key, nothing_of(ids), |stream| stream.remove(ids, references).map(removals))
+    }
+
+    pub(super) fn xackdel(&self, key: &str, group: &str, references: References, ids: &[Id]) -> Result<Reply> {
+        let done = self.group(key, group).and_then(|group| group.ack_and_delete(ids, references));
+        or(done.map(removals), ErrorKind::NoSuchGroup, nothing_of(ids))
+    }
+
+    pub(super) fn xcfgset(&self, set: &XCfgSet) -> Result<Reply> {
+        let stream = self.stream(&set.key)?;
+        let mut settings = stream.idempotency()?;
+        if let Some(seconds) = set.seconds {
+            settings = settings.seconds(seconds)?;
+        }
+        if let Some(ids) = set.ids {
+            settings = settings.ids(ids)?;
+        }
+        stream.set_idempotency(settings).map(|()| Reply::OK)
+    }
+
+    pub(super) fn xsetid(&self, set: &XSetId) -> Result<Reply> {
+        let stream = self.stream(&set.key)?;
+        let mut run = stream.set_last_id(set.last_id);
+        if let Some(entries) = set.entries_added {
+            run = run.entries_added(entries);
+        }
+        if let Some(id) = set.max_deleted_id {
+            run = run.max_deleted_id(id);
+        }
+        run.set().map(|()| Reply::OK)
+    }
+
+    pub(super) fn del(&self, keys: &[String]) -> Result<Reply> {
+        let mut deleted = 0;
+        for key in keys {
+            deleted += u64::from(self.stream(key)?.delete_stream()?);
+        }
+        Ok(Reply::count(deleted))
+    }
+
+    pub(super) fn exists(&self, keys: &[String]) -> Result<Reply> {
+        let mut there = 0;
+        for key in keys {
+            there += u64::from(self.stream(key)?.exists());
+        }
+        Ok(Reply::count(there))
+    }
+
+    pub(super) fn rename(&self, key: &str, to: &str) -> Result<Reply> {
+        self.stream(key)?.rename_to(to).map(|()| Reply::OK)
+    }
+
+    pub(super) fn rename_nx(&self, key: &str, to: &str) -> Result<Reply> {
+        self.stream(key)?.rename_to_new(to).map(Reply::flag)
+    }
+
+    pub(super) fn copy(&self, source: &str, destination: &str, replace: bool) -> Result<Reply> {
+        self.on(source, Reply::flag(false), |stream| {
+            let copied =
+                if replace { stream.copy_to(destination).map(|()| true) } else { stream.copy_to_new(destination) };
+            copied.map(Reply::flag)
+        })
+    }
+}
+
+/// What becomes of IDs where there is no stream, or no group.
+fn nothing_of(ids: &[Id]) -> Reply {
+    Reply::Array(ids.iter().map(|_| removal(Removal::Missing)).collect())
+}
+
+fn removals(removals: Vec<Removal>) -> Reply {
+    Reply::Array(removals.into_iter().map(removal).collect())
+}
+
+fn removal(removal: Removal) -> Reply {
+    Reply::Int(match removal {
+        Removal::Missing => -1,
+        Removal::Removed => 1,
+        Removal::Referenced => 2,
+    })
+}
