@@ -395,12 +395,12 @@ impl Op {
                 claim.start(start).count(count).run()?.messages.ids().into()
             }
             Op::Retention => broker.trim_step()?.into(),
-            Op::AddDue => (broker.due_step()? as u64).into(),
             Op::Flush => broker.flush_all()?.into(),
             Op::FlushStep => broker.flush_step()?.into(),
             Op::Checkpoint => broker.checkpoint()?.into(),
             Op::Spare => broker.spare_step()?.into(),
             Op::Sync => broker.sync()?.into(),
+            Op::AddDue => (broker.due_step()? as u64).into(),
             // The trial's to do.
             Op::Reopen | Op::Amid { .. } => ().into(),
             _ => self.run_on_stream(broker, now_ms)?,
