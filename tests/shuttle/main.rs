@@ -13,6 +13,7 @@
 mod commit;
 mod names;
 mod publication;
+mod several;
 mod upkeep;
 mod waiting;
 mod witness;
