@@ -2,6 +2,8 @@
 
 use std::{fmt, io};
 
+use crate::name;
+
 /// What the functions of this crate return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -46,7 +48,7 @@ pub enum ErrorKind {
     GroupExists,
     /// The text is not an ID, or the ID is one that no entry can have.
     InvalidId,
-    /// The ID is not greater than the stream's last.
+    /// The ID is not greater than the stream's last; or too small to be set as its last.
     IdTooSmall,
     /// The stream has had the last possible ID.
     IdsExhausted,
@@ -149,7 +151,7 @@ impl Error {
     #[must_use]
     pub(crate) fn in_stream(mut self, stream: &str) -> Error {
         if let Some(place) = &mut self.0.place {
-            place.stream = Some(stream.to_owned());
+            place.stream = Some(name::shown(stream).to_owned());
         }
         self
     }

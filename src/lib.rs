@@ -35,6 +35,7 @@
 //! |---|---|---|
 //! | open a directory, set sizes and durability | [`Broker`], [`Builder`], [`Durability`] | |
 //! | add entries | [`Stream::add`], [`Stream::add_batch`], [`Stream::entry`] | `XADD` |
+//! | add an entry later | [`NewEntry::delay`], [`NewEntry::at`], [`Stream::delayed`], [`Stream::cancel_delayed`] | |
 //! | read by ID, or wait for what comes | [`Stream::range`], [`Stream::read`] | `XRANGE`, `XREVRANGE`, `XREAD` |
 //! | make, move and destroy groups | [`Stream::group`], [`Group`] | `XGROUP` |
 //! | work through a stream | [`Consumer::fetch`]; the plain reads are [`Consumer::read_new`] and [`Consumer::history`] | `XREADGROUP` |
@@ -74,7 +75,7 @@
 //! Arrows point down and never back; each module's first lines say what it is, what it knows, and what it does not.
 //!
 //! ```text
-//! id, entry, error, options, trim, idempotency, clock, codec, sync, wait     words that everyone shares
+//! id, name, entry, error, options, trim, idempotency, clock, codec, sync, wait     words that everyone shares
 //!         ↓
 //! storage      the seam under everything: disk, memory, and the simulated disk of the crash tests
 //!         ↓
@@ -112,6 +113,7 @@ mod id;
 mod idempotency;
 mod journal;
 mod log;
+mod name;
 mod options;
 mod state;
 #[cfg_attr(not(feature = "simulation"), allow(unreachable_pub, reason = "a simulation reaches the seam"))]
@@ -136,9 +138,10 @@ pub use options::{Durability, NAME_BYTES_MAX, RECORD_BYTES_MAX};
 #[cfg(feature = "simulation")]
 pub use storage::{File, Lock, Storage, sim};
 pub use stream::{
-    AutoClaim, AutoClaimed, AutoClaimedIds, Batch, Claim, Consumer, ConsumerInfo, Fetch, Group, GroupInfo, GroupStart,
-    History, Message, Messages, Nack, NewEntry, NewGroup, PendingEntry, PendingRange, PendingSummary, ProducersInfo,
-    Range, Read, ReadGroup, ReadNew, ReadStreams, Scan, SetLastId, StartAt, Stream, StreamInfo,
+    AutoClaim, AutoClaimed, AutoClaimedIds, Batch, Claim, Consumer, ConsumerInfo, Delayed, DelayedId, Fetch, Group,
+    GroupInfo, GroupStart, History, Message, Messages, Nack, NewDelayed, NewEntry, NewGroup, PendingEntry,
+    PendingRange, PendingSummary, ProducersInfo, Range, Read, ReadGroup, ReadNew, ReadStreams, Scan, SetLastId,
+    StartAt, Stream, StreamInfo,
 };
 pub use trim::{References, Removal, Retention, Trim};
 pub use upkeep::{

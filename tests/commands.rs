@@ -311,3 +311,14 @@ fn a_read_that_blocks_is_woken_by_an_add() {
     assert_eq!(streams[0].0, Reply::bulk("s"));
     assert_eq!(run(&broker, "XREAD BLOCK 1 STREAMS s $"), Reply::NullArray);
 }
+
+/// `XTRIM s MAXLEN ~ 0` kept a node whose last entry had been deleted: the entries to go ended before it.
+#[test]
+fn an_approximate_trim_takes_a_node_whose_last_entries_are_deleted() {
+    let broker = Broker::in_memory().unwrap();
+    for words in ["XADD s 1-0 f v", "XADD s 3-0 f v", "XDEL s 3-0"] {
+        run(&broker, words);
+    }
+    assert_eq!(run(&broker, "XTRIM s MINID ~ 3-0"), Reply::Int(0), "of a node Redis looks at the last ID it had");
+    assert_eq!(run(&broker, "XTRIM s MAXLEN ~ 0"), Reply::Int(1));
+}

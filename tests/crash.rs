@@ -72,7 +72,10 @@ fn a_directory_being_made_can_be_made_again_wherever_the_crash_came() {
 
 #[test]
 fn every_crash_point_of_chosen_workloads_leaves_a_prefix() {
-    let chosen: [&[&str]; 10] = [
+    let chosen: [&[&str]; 13] = [
+        &["delay", "checkpoint", "add due"],
+        &["delay b os", "delay", "add due", "checkpoint"],
+        &["delay", "delay b os", "cancel", "delete stream", "add due"],
         &["add os", "checkpoint", "add os"],
         &["trim all", "add", "flush"],
         &["trim all", "checkpoint", "add large"],
@@ -95,8 +98,13 @@ fn every_crash_point_of_chosen_workloads_leaves_a_prefix() {
 
 #[test]
 fn every_crash_point_of_a_recovery_leaves_what_was_recovered() {
-    let chosen: [&[&str]; 4] =
-        [&["flush", "trim all", "add os"], &["delete stream", "batch b"], &["amid segments"], &["ack os", "reopen"]];
+    let chosen: [&[&str]; 5] = [
+        &["delay b os", "flush", "add due"],
+        &["flush", "trim all", "add os"],
+        &["delete stream", "batch b"],
+        &["amid segments"],
+        &["ack os", "reopen"],
+    ];
     run(chosen.len() as u64, |number| {
         let letters: Vec<Letter> = chosen[number as usize].iter().map(|name| letter(name)).collect();
         let setup = Setup { levels: OS, ..Setup::ALWAYS };

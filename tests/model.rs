@@ -11,6 +11,7 @@ mod common {
     pub(crate) mod generate;
     pub(crate) mod model;
     pub(crate) mod operation;
+    pub(crate) mod schedule;
     pub(crate) mod sequence;
 }
 

@@ -14,6 +14,8 @@ mod common {
     pub(crate) mod model;
     pub(crate) mod operation;
     pub(crate) mod redis;
+    #[allow(dead_code, reason = "Redis has no such thing")]
+    pub(crate) mod schedule;
 }
 
 use std::ops::Bound;
@@ -121,7 +123,7 @@ fn comparable(operation: Operation, model: &Model) -> Option<Operation> {
     let keep = |trim: Trim| Trim { references: References::Keep, ..trim };
     let never = |idle_ms: u64| if idle_ms == 0 { 0 } else { NEVER_MS };
     Some(match operation {
-        Operation::SetClock(_) | Operation::ApplyRetention => return None,
+        Operation::SetClock(_) | Operation::ApplyRetention | Operation::AddDue => return None,
         Operation::On(name, on) => {
             let last = stream(&name).map_or(Id::MIN, |stream| stream.last_id);
             let given = |id| match id {
@@ -132,6 +134,8 @@ fn comparable(operation: Operation, model: &Model) -> Option<Operation> {
                 OnStream::SetRetention(_)
                 | OnStream::AddBatch { .. }
                 | OnStream::AddOnce { .. }
+                | OnStream::Delay { .. }
+                | OnStream::Cancel(_)
                 | OnStream::SetIdempotency(..)
                 | OnStream::Remove(..)
                 | OnStream::Range { count: Some(0), .. }
@@ -193,7 +197,7 @@ fn comparable(operation: Operation, model: &Model) -> Option<Operation> {
                 ByConsumer::AutoClaim { min_idle_ms, start, count, just_ids } => {
                     ByConsumer::AutoClaim { min_idle_ms: never(min_idle_ms), start, count, just_ids }
                 }
-                by => by,
+                by @ ByConsumer::History { .. } => by,
             };
             Operation::By(names, by)
         }
@@ -236,11 +240,13 @@ fn joined(ids: &[Id]) -> String {
 
 fn command(operation: &Operation) -> Words {
     match operation {
-        Operation::SetClock(_) | Operation::ApplyRetention => unreachable!("left out"),
+        Operation::SetClock(_) | Operation::ApplyRetention | Operation::AddDue => unreachable!("left out"),
         Operation::On(stream, on) => match on {
             OnStream::SetRetention(_)
             | OnStream::AddBatch { .. }
             | OnStream::AddOnce { .. }
+            | OnStream::Delay { .. }
+            | OnStream::Cancel(_)
             | OnStream::SetIdempotency(..)
             | OnStream::Remove(..) => unreachable!("left out"),
             OnStream::Create => Words::new("XGROUP CREATE").and(stream).and("made $ MKSTREAM"),

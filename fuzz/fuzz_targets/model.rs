@@ -13,6 +13,7 @@ mod common {
     pub(crate) mod generate;
     pub(crate) mod model;
     pub(crate) mod operation;
+    pub(crate) mod schedule;
     #[allow(dead_code, reason = "the model test has brokers with the default sizes, too")]
     pub(crate) mod sequence;
 }

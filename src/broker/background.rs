@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::stream::cell::StreamCell;
 use crate::stream::core::Core;
 use crate::stream::work::Work;
@@ -39,7 +39,8 @@ impl Core {
             while self.journal.prepare_spare()? {}
             Ok(())
         };
-        let works: [(u32, &dyn Fn() -> Result<()>); 4] = [
+        let works: [(u32, &dyn Fn() -> Result<()>); 5] = [
+            (Work::DUE, &|| self.due_step().map(drop)),
             (Work::SPARE, &spares),
             (Work::FLUSH, &|| if self.is_short_of_room() { self.make_room() } else { self.flush_step() }),
             (Work::TRIM, &|| self.apply_retention()),
@@ -74,7 +75,9 @@ fn keep(core: &Core) {
     let mut told = false;
     let mut trimmed = Instant::now();
     loop {
-        let mut wanted = core.work.take(core.options.retention_interval);
+        let due = core.until_due();
+        let interval = core.options.retention_interval;
+        let mut wanted = core.work.take(due.map_or(interval, |due| due.min(interval)));
         if wanted & Work::STOP != 0 {
             return;
         }
@@ -83,20 +86,24 @@ fn keep(core: &Core) {
             told = true;
             core.wake_everybody();
         }
+        // One step each time, so that the rest has its turn where much is due.
+        wanted |= due.map_or(0, |_| Work::DUE);
         if trimmed.elapsed() >= core.options.retention_interval {
             trimmed = Instant::now();
             wanted |= Work::TRIM;
         }
         match core.work(wanted) {
             Ok(()) => failed = false,
+            // Closed in the middle of it: what is left is done after the next opening.
+            Err((_, error)) if error.kind() == ErrorKind::Closed => {}
             Err((not_done, error)) => {
                 // Once, not every second; whoever writes is told each time.
                 if !std::mem::replace(&mut failed, true) {
                     tracing::error!(%error, "background work failed");
                 }
                 if core.journal.check().is_ok() {
-                    // Retention comes again by itself; a damaged stream would have it tried without end.
-                    core.work.want(not_done & !Work::TRIM);
+                    // Retention and what is due come again by themselves; a damaged stream would have it tried without end.
+                    core.work.want(not_done & !(Work::TRIM | Work::DUE));
                 }
             }
         }

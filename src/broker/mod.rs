@@ -19,6 +19,7 @@ use crate::clock::SystemClock;
 use crate::error::{Error, Result};
 use crate::journal::Lsn;
 use crate::log::header::Identity;
+use crate::name;
 use crate::options::Options;
 use crate::storage::{Lock, Memory, Storage};
 use crate::stream::consumer::Member;
@@ -96,6 +97,7 @@ impl Broker {
     }
 
     fn start(core: Core, lock: Box<dyn Lock>) -> Result<Broker> {
+        core.restore_schedule()?;
         let core = Arc::new(core);
         let threads = if core.options.background { background::start(&core)? } else { Vec::new() };
         let open = Open { core, threads: Mutex::new(threads), lock: Mutex::new(Some(lock)) };
@@ -184,7 +186,8 @@ impl Broker {
     /// [`Closed`](crate::ErrorKind::Closed).
     pub fn streams(&self) -> Result<Vec<String>> {
         self.open.core.check_open()?;
-        Ok(self.open.core.catalog().streams.keys().map(ToString::to_string).collect())
+        let catalog = self.open.core.catalog();
+        Ok(catalog.streams.keys().filter(|name| !name::is_reserved(name)).map(ToString::to_string).collect())
     }
 
     /// Milliseconds since the Unix epoch, by the clock of the broker.
@@ -327,6 +330,23 @@ impl Broker {
     /// What the system says.
     pub fn trim_step(&self) -> Result<()> {
         self.open.core.apply_retention()
+    }
+
+    /// Adds delayed entries that are due, up to a bound; returns how many it is done with.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn due_step(&self) -> Result<usize> {
+        self.open.core.due_step()
+    }
+
+    /// How many delayed entries there are of all streams, those of deleted ones included, and in how many segments; `None` if
+    /// there never were any.
+    pub fn schedule_size(&self) -> Option<(u64, usize)> {
+        let schedule = self.open.core.find(name::SCHEDULE)?;
+        let state = &schedule.lock().state;
+        Some((state.length, state.log.segments().count()))
     }
 
     /// Makes a journal file ready.

@@ -19,6 +19,7 @@ use crate::log::Position;
 use crate::log::files::{parse_segment_name, segment_path, stream_dir};
 use crate::log::header::Identity;
 use crate::log::survey::{Stop, Survey, read_header};
+use crate::name;
 use crate::state::StreamState;
 use crate::state::change::Change;
 use crate::state::delta::StreamRow;
@@ -87,7 +88,7 @@ impl Rebuilt {
         }
         let missing = self.holes.iter().find(|(_, holes)| !holes.is_empty());
         if let Some(Loaded { state, .. }) = missing.and_then(|(number, _)| self.replay.streams.get(number)) {
-            let what = format_args!("entries of the stream `{}` are missing", state.name);
+            let what = format_args!("entries of the stream `{}` are missing", name::shown(&state.name));
             return Err(Error::corrupt(stream_dir(state.number), 0, what).in_stream(&state.name));
         }
         Ok((self.replay, self.recovery))
@@ -156,7 +157,7 @@ pub(crate) fn from_file(
             holes.retain(|hole| hole.end > state.front.ordinal);
         }
         if !state.log.cut_back() {
-            let what = format_args!("the stream `{}` has other entries than the journal", state.name);
+            let what = format_args!("the stream `{}` has other entries than the journal", name::shown(&state.name));
             return Err(Error::corrupt(stream_dir(*number), 0, what).in_stream(&state.name));
         }
         redeliver.set_back(state);

@@ -15,7 +15,8 @@ use crate::trim::Retention;
 pub(crate) struct StreamState {
     /// Never used again for another stream.
     pub(crate) number: u64,
-    /// Random; ties the stream's files to it.
+    /// Random; with the number it ties the stream's files to it. What is scheduled is for whoever has this: one that is made
+    /// anew keeps it.
     pub(crate) incarnation: u64,
     pub(crate) name: Arc<str>,
     /// The last ID added or set: deleting and trimming do not move it. Never less than the log's last.

@@ -210,7 +210,7 @@ pub struct NewEntry<'a, F> {
     how: How,
 }
 
-impl<F: IntoFields> NewEntry<'_, F> {
+impl<'a, F: IntoFields> NewEntry<'a, F> {
     /// The entry's ID; [`IdSpec::Auto`] if not said.
     pub fn id(mut self, id: impl Into<IdSpec>) -> Self {
         self.id = id.into();
@@ -244,6 +244,16 @@ impl<F: IntoFields> NewEntry<'_, F> {
         self
     }
 
+    /// What is to be scheduled of an entry that gets its ID later.
+    pub(super) fn into_later(self) -> Result<Later<'a, F>> {
+        let NewEntry { stream, fields, id, how: How { trim, durability, create, idempotent } } = self;
+        if id != IdSpec::Auto || trim.is_some() || idempotent.is_some() {
+            let text = "an entry that is added later gets its ID then; it trims nothing, and is not idempotent";
+            return Err(Error::new(ErrorKind::InvalidArgument, text));
+        }
+        Ok(Later { stream, fields, durability, create })
+    }
+
     /// Adds the entry and returns its ID.
     ///
     /// # Errors
@@ -254,6 +264,15 @@ impl<F: IntoFields> NewEntry<'_, F> {
     pub fn add(self) -> Result<Id> {
         self.stream.add_with(self.fields, self.id, &self.how)
     }
+}
+
+/// An entry that is to be scheduled.
+pub(super) struct Later<'a, F> {
+    pub(super) stream: &'a Stream,
+    pub(super) fields: F,
+    pub(super) durability: Durability,
+    /// Whether a stream that is not there is made.
+    pub(super) create: bool,
 }
 
 /// Entries about to be added together: [`Stream::batch`].

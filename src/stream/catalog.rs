@@ -6,10 +6,11 @@ use std::task::Waker;
 
 use super::NO_BODIES;
 use super::cell::{Inner, StreamCell};
-use super::core::{Core, Ids, Made, Plan};
+use super::core::{Core, Ids, Made, Part, Plan};
 use super::work::Work;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::stream_log::Blocks;
+use crate::name;
 use crate::options::{Durability, NAME_BYTES_MAX};
 use crate::state::StreamState;
 use crate::state::change::{Added, Bodies, Change, encode_change};
@@ -78,7 +79,7 @@ impl Core {
             if catalog.streams.contains_key(name) {
                 return Ok(None);
             }
-            let (state, created) = self.new_stream(&catalog, name);
+            let (state, created) = self.new_stream(&catalog, name, None);
             let cell = Arc::new(StreamCell::new(self.directory, state));
             let mut inner = cell.lock();
             let (ids, changes, value) = match plan(&mut inner, Blocks { cache: &self.cache, held: &[] })? {
@@ -95,7 +96,8 @@ impl Core {
             }
             let added = Added { ids: ids.as_slice(), bodies };
             let synced = level == Durability::Always;
-            match self.make(&cell, &mut inner, synced, Some(&created), added, &changes)? {
+            let part = Part { cell: &cell, stream: &mut inner, created: Some(&created), added, changes: &changes };
+            match self.make(synced, &mut [part])? {
                 Made::Done { lsn, woken, tail_bytes } => {
                     drop(inner);
                     catalog.next_stream += 1;
@@ -164,10 +166,16 @@ impl Core {
         stream.wake_all()
     }
 
-    /// A stream to be created next, and the change that does it.
-    pub(super) fn new_stream(&self, catalog: &Catalog, name: &Arc<str>) -> (StreamState, Change) {
+    /// A stream to be created next, and the change that does it. One that another is made `anew` of keeps its incarnation.
+    pub(super) fn new_stream(
+        &self,
+        catalog: &Catalog,
+        name: &Arc<str>,
+        anew: Option<&StreamCell>,
+    ) -> (StreamState, Change) {
         let random = self.storage.random();
-        let incarnation = u64::from_le_bytes(random[..8].try_into().expect("eight of sixteen bytes"));
+        let random = u64::from_le_bytes(random[..8].try_into().expect("eight of sixteen bytes"));
+        let incarnation = anew.map_or(random, |anew| anew.incarnation);
         let created = Change::CreateStream { name: name.to_string(), incarnation };
         (StreamState::new(catalog.next_stream, Arc::clone(name), incarnation), created)
     }
@@ -177,6 +185,11 @@ impl Core {
 pub(crate) fn check_name(what: &str, name: &str) -> Result<()> {
     if name.is_empty() || name.len() > NAME_BYTES_MAX {
         let text = format!("the name of a {what} has 1 to {NAME_BYTES_MAX} bytes, not {}", name.len());
+        return Err(Error::new(ErrorKind::InvalidName, text));
+    }
+    if name::is_reserved(name) {
+        let text =
+            format!("the name of a {what} does not begin with {:?}: such names are the broker's own", name::RESERVED);
         return Err(Error::new(ErrorKind::InvalidName, text));
     }
     Ok(())

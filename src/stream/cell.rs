@@ -22,6 +22,7 @@ use crate::sync::{Mutex, MutexGuard, PoisonError};
 #[derive(Debug)]
 pub(crate) struct StreamCell {
     pub(crate) number: u64,
+    pub(crate) incarnation: u64,
     pub(crate) name: Arc<str>,
     stream: Arc<Locked>,
     /// The stream was deleted, or has another name. The truth under the stream's lock, and a hint outside.
@@ -78,6 +79,7 @@ impl StreamCell {
             Owner { directory, stream: state.number, incarnation: state.incarnation, name: Arc::clone(&state.name) };
         StreamCell {
             number: state.number,
+            incarnation: state.incarnation,
             name: Arc::clone(&state.name),
             gone: AtomicBool::new(false),
             heir: OnceLock::new(),
@@ -103,7 +105,8 @@ impl StreamCell {
     /// The same stream under another name.
     pub(super) fn under(&self, name: &Arc<str>) -> StreamCell {
         let (name, stream) = (Arc::clone(name), Arc::clone(&self.stream));
-        StreamCell { number: self.number, name, stream, gone: AtomicBool::new(false), heir: OnceLock::new() }
+        let (number, incarnation, gone) = (self.number, self.incarnation, AtomicBool::new(false));
+        StreamCell { number, incarnation, name, stream, gone, heir: OnceLock::new() }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {

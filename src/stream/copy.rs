@@ -142,7 +142,8 @@ impl Core {
                 self.make_room()?;
                 continue;
             }
-            let (mut state, created) = self.new_stream(&catalog, name);
+            let (mut state, created) =
+                self.new_stream(&catalog, name, target.as_deref().filter(|target| target.number == source.number));
             let added = Added { ids: &gathered.ids, bodies: &gathered.bodies };
             let adopted = Change::Adopt(Box::new(adopted));
             let encode = |out: &mut Vec<u8>| {

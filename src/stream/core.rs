@@ -91,6 +91,16 @@ impl<T> Plan<T> {
     }
 }
 
+/// What a record is to do to one stream.
+pub(super) struct Part<'a> {
+    pub(super) cell: &'a Arc<StreamCell>,
+    pub(super) stream: &'a mut Inner,
+    /// Its creation, if that is part of it: it comes first.
+    pub(super) created: Option<&'a Change>,
+    pub(super) added: Added<'a>,
+    pub(super) changes: &'a [Change],
+}
+
 /// What became of a change.
 pub(super) enum Made {
     /// It is recorded and applied. Whom to wake, and what all tails hold.
@@ -289,7 +299,8 @@ impl Core {
                 continue;
             }
             let added = Added { ids: ids.as_slice(), bodies };
-            match self.make(cell, &mut stream, synced, None, added, &changes)? {
+            let part = Part { cell, stream: &mut stream, created: None, added, changes: &changes };
+            match self.make(synced, &mut [part])? {
                 Made::Done { lsn, woken, tail_bytes } => {
                     drop((stream, gate));
                     woken.into_iter().for_each(Waker::wake);
@@ -313,35 +324,34 @@ impl Core {
         Ok(self.journal.last_lsn())
     }
 
-    /// Records a change, with the creation of its stream before it if that is part of it, and applies it.
-    pub(super) fn make(
-        &self,
-        cell: &Arc<StreamCell>,
-        stream: &mut Inner,
-        synced: bool,
-        created: Option<&Change>,
-        added: Added<'_>,
-        changes: &[Change],
-    ) -> Result<Made> {
+    /// Makes what one record is about: of one stream or of several, whose locks the caller holds.
+    pub(super) fn make(&self, synced: bool, parts: &mut [Part<'_>]) -> Result<Made> {
         let encode = |out: &mut Vec<u8>| {
-            created.iter().for_each(|change| encode_change(cell.number, change, out));
-            if !added.ids.is_empty() {
-                encode_added(cell.number, added, out);
+            for Part { cell, created, added, changes, .. } in &*parts {
+                created.iter().for_each(|change| encode_change(cell.number, change, out));
+                if !added.ids.is_empty() {
+                    encode_added(cell.number, *added, out);
+                }
+                changes.iter().for_each(|change| encode_change(cell.number, change, out));
             }
-            changes.iter().for_each(|change| encode_change(cell.number, change, out));
         };
         let Some(lsn) = self.journal.append_record(!synced, encode)? else {
             let mut record = Vec::new();
             encode(&mut record);
             return Ok(Made::NoRoom(record.len() as u64));
         };
-        for (&id, body) in added.ids.iter().zip(added.bodies.iter()) {
-            stream.state.apply_entry(id, body);
+        let (mut woken, mut tail_bytes) = (Vec::new(), 0);
+        for Part { cell, stream, added, changes, .. } in parts {
+            for (&id, body) in added.ids.iter().zip(added.bodies.iter()) {
+                stream.state.apply_entry(id, body);
+            }
+            changes.iter().for_each(|change| stream.state.apply(change));
+            let mut these = if stream.has_news() { self.note_news(cell, stream, lsn, synced) } else { Vec::new() };
+            changes.iter().for_each(|change| these.extend(stream.wake_for(change)));
+            woken.append(&mut these);
+            tail_bytes = self.count_tail(stream);
         }
-        changes.iter().for_each(|change| stream.state.apply(change));
-        let mut woken = if stream.has_news() { self.note_news(cell, stream, lsn, synced) } else { Vec::new() };
-        changes.iter().for_each(|change| woken.extend(stream.wake_for(change)));
-        Ok(Made::Done { lsn, woken, tail_bytes: self.count_tail(stream) })
+        Ok(Made::Done { lsn, woken, tail_bytes })
     }
 
     /// Publishes the change just made, or has it published when it is synced. Returns whom to wake.

@@ -68,6 +68,10 @@ impl StreamState {
             }
         }
         if let Some(limit) = trim.approximately {
+            if let By::Len(_) = trim.by {
+                // What is deleted behind the last entry that may go keeps no node.
+                target = self.tombstones.first_live(target);
+            }
             target = view.whole_nodes(start, target, limit);
         }
         if passes {

@@ -24,6 +24,8 @@ impl Work {
     pub(crate) const INTERVAL: u32 = 16;
     /// The threads are to end.
     pub(crate) const STOP: u32 = 32;
+    /// Something was scheduled that is due before all else.
+    pub(crate) const DUE: u32 = 64;
 
     /// Asks for `what`.
     pub(crate) fn want(&self, what: u32) {

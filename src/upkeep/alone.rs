@@ -11,6 +11,7 @@ use crate::log::files::{STREAMS, parse_segment_name, segment_path, stream_dir};
 use crate::log::header::Identity;
 use crate::log::segment::SegmentHeader;
 use crate::log::survey::{Stop, Survey, read_header};
+use crate::name;
 use crate::options::NAME_BYTES_MAX;
 use crate::state::StreamState;
 use crate::state::change::Front;
@@ -62,7 +63,11 @@ fn tell_apart(streams: &mut BTreeMap<u64, Loaded>, report: &mut Report) {
             state.name = (name + &more).into();
         }
         if before != state.name {
-            let what = format!("it is of another stream named `{before}`, deleted or renamed: `{}`", state.name);
+            let what = format!(
+                "it is of another stream named `{}`, deleted or renamed: `{}`",
+                name::shown(&before),
+                state.name
+            );
             report.warn(stream_dir(number), what);
         }
     }

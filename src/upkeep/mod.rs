@@ -33,6 +33,7 @@ pub use self::report::{Figures, Loss, Problem, Progress, Report, Warning};
 use crate::broker::format;
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::file;
+use crate::name;
 use crate::state::tables;
 use crate::storage::{Disk, Lock, Storage};
 
@@ -154,10 +155,14 @@ fn examine(storage: &dyn Storage, mut progress: impl FnMut(Progress)) -> Result<
             stream::state(state, &checked, &mut report);
         }
         let figures = &mut report.figures;
-        figures.streams += 1;
-        figures.groups += state.groups.len() as u64;
-        figures.pending += state.groups.values().map(|group| group.pending.len() as u64).sum::<u64>();
-        figures.entries += state.length;
+        if *state.name == *name::SCHEDULE {
+            figures.delayed = state.length;
+        } else {
+            figures.streams += 1;
+            figures.groups += state.groups.len() as u64;
+            figures.pending += state.groups.values().map(|group| group.pending.len() as u64).sum::<u64>();
+            figures.entries += state.length;
+        }
         streams.push(checked);
     }
     report.figures.bytes = read;

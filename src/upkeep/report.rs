@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 
 use crate::error::{Error, Place};
 use crate::id::Id;
+use crate::name;
 
 /// What [`check`](crate::check) found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -68,6 +69,8 @@ pub struct Figures {
     pub pending: u64,
     /// How many entries the streams have.
     pub entries: u64,
+    /// How many entries are to be added later: they count for nothing else here.
+    pub delayed: u64,
     /// How many segments there are.
     pub segments: u64,
     /// How many records of the journal are not in `state.redb`.
@@ -100,7 +103,7 @@ impl Report {
     pub(super) fn damage(&mut self, error: &Error, file: &str, stream: Option<&str>, loss: Loss) {
         let unsaid = Place { stream: None, file: file.to_owned(), offset: 0 };
         let mut place = error.place().cloned().unwrap_or(unsaid);
-        place.stream = place.stream.or(stream.map(str::to_owned));
+        place.stream = place.stream.or(stream.map(|stream| name::shown(stream).to_owned()));
         self.problem(place, error.to_string(), loss);
     }
 

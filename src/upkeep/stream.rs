@@ -9,6 +9,7 @@ use crate::log::files::stream_dir;
 use crate::log::header::Identity;
 use crate::log::survey::Survey;
 use crate::log::{Position, Segment};
+use crate::name;
 use crate::state::group::NOBODY;
 use crate::state::tables;
 use crate::state::{Group, StreamState};
@@ -115,7 +116,7 @@ fn longer(
 }
 
 fn in_file(state: &StreamState, file: String, offset: u64) -> Place {
-    Place { stream: Some(state.name.to_string()), file, offset }
+    Place { stream: Some(name::shown(&state.name).to_owned()), file, offset }
 }
 
 /// What it costs that these ordinals are lost.

@@ -1,9 +1,11 @@
 //! What a server answers, as RESP2 has it: a real Redis's words, and ours.
 
+use std::fmt;
+
 use streamlog::Broker;
 use streamlog::command::{Command, Reply, parse_error_text};
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub(crate) enum Answer {
     /// A null, of whatever kind.
     Null,
@@ -28,6 +30,19 @@ impl Answer {
                 Answer::Array(pairs.into_iter().map(|pair| Answer::Array(flat(pair).into())).collect())
             }
             other => panic!("{other:?} has no place in RESP2"),
+        }
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Answer::Null => f.write_str("null"),
+            Answer::Int(int) => write!(f, "{int}"),
+            Answer::Text(text) => write!(f, "\"{}\"", text.escape_ascii()),
+            Answer::Status(status) => write!(f, "+{status}"),
+            Answer::Error(error) => write!(f, "-{error}"),
+            Answer::Array(items) => f.debug_list().entries(items).finish(),
         }
     }
 }

@@ -15,16 +15,20 @@ fn is_asked(command: &Command) -> bool {
 }
 
 /// Numbers that look random and are the same for the same seed.
-pub(crate) struct Random(u64);
+pub(crate) struct Random {
+    state: u64,
+    /// The entries that the sequence has added so far, were there one stream: their IDs are most IDs that are asked for.
+    added: usize,
+}
 
 impl Random {
     pub(crate) fn new(seed: u64) -> Random {
-        Random(seed)
+        Random { state: seed, added: 0 }
     }
 
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
     }
@@ -43,13 +47,16 @@ impl Random {
 
     /// An ID: mostly plain, sometimes of another form, sometimes none.
     fn id(&mut self) -> String {
-        match self.below(24) {
+        match self.below(40) {
             // An underscore is to be a blank.
             0 => self.of(&["5", "0", "0-0", "9", "2-", "07-01", "_7-1", "+3-1"]).to_owned(),
             1 => {
                 self.of(&["bad", "-", "+", "$", "3-x", "-1-1", "18446744073709551615-18446744073709551615"]).to_owned()
             }
-            _ => format!("{}-{}", 1 + self.below(7), self.below(3)),
+            _ => {
+                let ms = 1 + self.below(self.added + 1);
+                format!("{ms}-{}", self.below(8) / 6)
+            }
         }
     }
 
@@ -67,19 +74,25 @@ impl Random {
     }
 
     fn number(&mut self) -> &'static str {
-        self.of(&["0", "1", "1", "2", "2", "3", "4", "10", "-1", "-2", "x", "1.5", "07", "9223372036854775808"])
+        if self.one_in(6) {
+            return self.of(&["-1", "-2", "x", "1.5", "07", "9223372036854775808"]);
+        }
+        self.of(&["0", "1", "1", "2", "2", "3", "4", "10"])
     }
 
     fn idle(&mut self) -> &'static str {
-        self.of(&["0", "0", "0", "0", "100000", "100000", "-1", "x"])
+        if self.one_in(10) {
+            return self.of(&["-1", "x"]);
+        }
+        self.of(&["0", "0", "0", "100000"])
     }
 
     fn key(&mut self) -> &'static str {
-        self.of(&["s", "s", "s", "s", "t", "t", "u"])
+        self.of(&["s", "s", "s", "s", "s", "s", "s", "s", "t", "t", "u"])
     }
 
     fn group(&mut self) -> &'static str {
-        self.of(&["g", "g", "g", "h", "none"])
+        self.of(&["g", "g", "g", "g", "g", "g", "h", "none"])
     }
 
     fn consumer(&mut self) -> &'static str {
@@ -115,11 +128,13 @@ impl Random {
             0..=13 => {
                 let make = self.maybe(8, |_| "NOMKSTREAM".to_owned());
                 let trim = self.maybe(6, Random::trim);
-                let id = match self.below(12) {
+                self.added += 1;
+                let (ms, seq) = (self.added, self.below(8) / 6);
+                let id = match self.below(48) {
                     0 => "*".to_owned(),
-                    1 => format!("{}-*", self.below(8)),
-                    2 => self.id(),
-                    _ => format!("{}-{}", 1 + self.below(9), self.below(3)),
+                    1..=3 => format!("{ms}-*"),
+                    4..=6 => self.id(),
+                    _ => format!("{ms}-{seq}"),
                 };
                 format!("XADD {key}{make}{trim} {id} f {}{}", self.below(100), self.maybe(4, |_| "n 1".to_owned()))
             }
@@ -255,7 +270,7 @@ impl Random {
     /// A command, with something wrong in some.
     fn command(&mut self) -> Command {
         let mut words = command(&self.words());
-        if self.one_in(8) {
+        if self.one_in(12) {
             let at = self.below(words.len());
             let junk =
                 self.of(&["BOGUS", "COUNT", "LIMIT", "FORCE", "s", "0", "-1", "~", "=", "1-1", "IDLE", "STREAMS", "*"]);
@@ -273,9 +288,10 @@ impl Random {
     pub(crate) fn sequence(&mut self) -> Vec<Command> {
         let mut commands = Vec::new();
         if !self.one_in(8) {
-            commands.push(command("XGROUP CREATE s g 0 MKSTREAM"));
+            commands.extend(["XGROUP CREATE s g 0 MKSTREAM", "XADD s 1-0 f 1", "XADD s 2-0 f 2"].map(command));
+            self.added = 2;
         }
-        for _ in 0..self.below(24) {
+        for _ in 0..self.below(40) {
             let next = self.command();
             if is_asked(&next) {
                 commands.extend(consumers(&next));

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use streamlog::{Broker, Consumer, Entry, Group, Id, Idempotency, Idempotent, ManualClock, Messages, Result};
+use streamlog::{
+    Broker, Consumer, DelayedId, Entry, Group, Id, Idempotency, Idempotent, ManualClock, Messages, Result,
+};
 
 use super::model::{self, Model};
 use super::operation::{
@@ -38,6 +40,8 @@ pub(crate) struct StreamView {
     pub(crate) trimmed_to: Id,
     pub(crate) retention: streamlog::Retention,
     pub(crate) entries: Vec<(Id, Fields)>,
+    /// When each is due, and its ID on the schedule.
+    pub(crate) delayed: Vec<(u64, Id)>,
     pub(crate) groups: BTreeMap<String, GroupView>,
     pub(crate) producers: ProducersView,
 }
@@ -73,6 +77,15 @@ impl Engine {
                 Ok(Outcome::Done)
             }
             Operation::ApplyRetention => self.broker.trim_step().map(|()| Outcome::Done),
+            Operation::AddDue => {
+                let mut done = 0;
+                loop {
+                    match self.broker.due_step()? {
+                        0 => return Ok(Outcome::Count(done)),
+                        some => done += some as u64,
+                    }
+                }
+            }
             Operation::On(stream, operation) => self.on_stream(stream, operation),
             Operation::In(names, operation) => self.in_group(names, operation),
             Operation::By(names, operation) => self.by_consumer(names, operation),
@@ -114,6 +127,10 @@ impl Engine {
                     None => batch.add()?,
                 })
             }
+            OnStream::Delay { due_ms, fields } => {
+                Outcome::Scheduled(scheduled(stream.entry(fields).at(*due_ms).schedule()?.id()))
+            }
+            OnStream::Cancel(id) => Outcome::Flag(stream.cancel_delayed(id.to_string().parse()?)?),
             OnStream::Delete(ids) => Outcome::Count(stream.delete(ids)?),
             OnStream::Trim(trim) => Outcome::Count(stream.trim((*trim).into())?),
             OnStream::SetRetention(retention) => {
@@ -335,6 +352,7 @@ impl Engine {
                 (producers.settings.duration().as_secs(), producers.settings.ids_max(), producers.added)
             },
             entries: stream.range(..).read()?.iter().map(entry).collect(),
+            delayed: stream.delayed()?.iter().map(|delayed| (delayed.due_ms(), scheduled(delayed.id()))).collect(),
             groups: groups
                 .iter()
                 .map(|info| Ok((info.name.clone(), group_view(&stream, info)?)))
@@ -367,12 +385,18 @@ fn group_view(stream: &streamlog::Stream, info: &streamlog::GroupInfo) -> Result
     })
 }
 
-/// All that can be seen of the model.
-pub(crate) fn view(model: &Model) -> View {
-    model.streams.iter().map(|(name, stream)| (name.clone(), model_stream_view(stream))).collect()
+/// The ID of a delayed entry as the model has it.
+fn scheduled(id: DelayedId) -> Id {
+    id.to_string().parse().expect("its text is as an ID's")
 }
 
-fn model_stream_view(stream: &model::Stream) -> StreamView {
+/// All that can be seen of the model.
+pub(crate) fn view(model: &Model) -> View {
+    let view = |(name, stream): (&String, _)| (name.clone(), model_stream_view(stream, model.schedule.of(name)));
+    model.streams.iter().map(view).collect()
+}
+
+fn model_stream_view(stream: &model::Stream, delayed: Vec<(u64, Id)>) -> StreamView {
     let groups = stream.groups.iter().map(|(name, group)| {
         let with = |name: &String| group.pending.values().filter(|row| row.consumer == *name).count() as u64;
         let mut ids = group.pending.keys();
@@ -410,6 +434,7 @@ fn model_stream_view(stream: &model::Stream) -> StreamView {
         retention: stream.retention.into(),
         producers: (stream.producers.seconds.into(), stream.producers.ids_max, stream.producers.added),
         entries: stream.entries.iter().map(|(id, fields)| (*id, fields.clone())).collect(),
+        delayed,
         groups: groups.collect(),
     }
 }

@@ -81,6 +81,21 @@ impl<'a> Dice<'a> {
         }
     }
 
+    /// Mostly soon.
+    fn due_ms(&mut self) -> u64 {
+        match self.below(8) {
+            0 => self.model.now_ms.saturating_sub(u64::from(self.below(9))),
+            1 => u64::MAX - u64::from(self.below(2)),
+            _ => self.model.now_ms + u64::from(self.below(20)),
+        }
+    }
+
+    /// The ID of something scheduled, for whatever stream, if there is anything.
+    fn scheduled(&mut self) -> Id {
+        let ids: Vec<Id> = self.model.schedule.ids().collect();
+        ids.get(usize::from(self.below(255)) % ids.len().max(1)).copied().unwrap_or_default()
+    }
+
     fn ids(&mut self, stream: &str) -> Vec<Id> {
         let mut ids: Vec<Id> = (0..=self.below(4)).map(|_| self.id(stream)).collect();
         if self.one_in(5) {
@@ -215,7 +230,8 @@ impl<'a> Dice<'a> {
             0..7 => Operation::SetClock(self.model.now_ms + u64::from(self.below(8))),
             7 => Operation::SetClock(self.model.now_ms.saturating_sub(u64::from(self.below(30)))),
             8 => Operation::ApplyRetention,
-            9..47 => {
+            9..12 => Operation::AddDue,
+            12..47 => {
                 let stream = self.stream();
                 let operation = self.on_stream(&stream);
                 Operation::On(stream, operation)
@@ -239,7 +255,7 @@ impl<'a> Dice<'a> {
         if exhausted && self.one_in(4) {
             return OnStream::DeleteStream;
         }
-        match self.below(57) {
+        match self.below(63) {
             0..18 => OnStream::Add {
                 id: self.new_id(stream),
                 fields: self.fields(),
@@ -262,6 +278,8 @@ impl<'a> Dice<'a> {
                 fields: vec![(b"n".to_vec(), vec![self.below(3)])],
                 trim: self.option(8, |dice| dice.trim(stream)),
             },
+            57..61 => OnStream::Delay { due_ms: self.due_ms(), fields: self.fields() },
+            61..63 => OnStream::Cancel(self.scheduled()),
             48..51 => OnStream::Remove(self.ids(stream), self.references()),
             52 => OnStream::Rename(self.stream(), self.one_in(2)),
             53 => OnStream::Copy(self.other(stream), self.one_in(2)),

@@ -12,12 +12,14 @@ use super::operation::{
     Before, Bounds, ByConsumer, Delivered, Fields, HowToClaim, HowToNack, InGroup, Limit, OnStream, Operation, Outcome,
     Retention, Trim, Verdict,
 };
+use super::schedule::Schedule;
 
 /// A broker.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Model {
     pub(crate) now_ms: u64,
     pub(crate) streams: BTreeMap<String, Stream>,
+    pub(crate) schedule: Schedule,
     workers: BTreeMap<[String; 3], Worker>,
     /// Counts deliveries and handles made: tells which came first.
     moment: u64,
@@ -108,6 +110,7 @@ impl Model {
                 self.streams.values_mut().for_each(|stream| stream.apply_retention(now_ms));
                 Ok(Outcome::Done)
             }
+            Operation::AddDue => Ok(Outcome::Count(self.add_due())),
             Operation::On(stream, operation) => self.on_stream(stream, operation),
             Operation::In(names, operation) => self.in_group(names, operation),
             Operation::By(names, operation) => self.by_consumer(names, operation),
@@ -146,7 +149,18 @@ impl Model {
                 self.streams.entry(name.to_owned()).or_default();
                 Outcome::Flag(created)
             }
-            OnStream::DeleteStream => Outcome::Flag(self.streams.remove(name).is_some()),
+            OnStream::DeleteStream => {
+                self.schedule.stream_is_gone(name);
+                Outcome::Flag(self.streams.remove(name).is_some())
+            }
+            OnStream::Delay { due_ms, fields } => {
+                self.streams.entry(name.to_owned()).or_default();
+                Outcome::Scheduled(self.schedule.add(name, *due_ms, fields, now_ms))
+            }
+            OnStream::Cancel(id) => {
+                self.stream(name)?;
+                Outcome::Flag(self.schedule.cancel(name, *id))
+            }
             OnStream::Add { id, fields, trim } => {
                 Outcome::Ids(self.add(name, std::slice::from_ref(&(*id, fields.clone())), *trim)?)
             }
@@ -187,26 +201,8 @@ impl Model {
                 self.streams.entry(name.to_owned()).or_default().retention = *retention;
                 Outcome::Done
             }
-            OnStream::Rename(to, replace) => {
-                self.stream(name)?;
-                if to == name || self.streams.contains_key(to) && !replace {
-                    return Ok(if *replace { Outcome::Done } else { Outcome::Flag(false) });
-                }
-                let stream = self.streams.remove(name).expect("it was just found");
-                self.streams.insert(to.clone(), stream);
-                if *replace { Outcome::Done } else { Outcome::Flag(true) }
-            }
-            OnStream::Copy(to, replace) => {
-                if to == name {
-                    return Err(ErrorKind::InvalidArgument);
-                }
-                let copy = self.stream(name)?.clone();
-                if self.streams.contains_key(to) && !replace {
-                    return Ok(Outcome::Flag(false));
-                }
-                self.streams.insert(to.clone(), copy);
-                if *replace { Outcome::Done } else { Outcome::Flag(true) }
-            }
+            OnStream::Rename(to, replace) => self.rename(name, to, *replace)?,
+            OnStream::Copy(to, replace) => self.copy(name, to, *replace)?,
             OnStream::SetLast { id, entries_added, max_deleted_id } => {
                 if id < max_deleted_id {
                     return Err(ErrorKind::IdTooSmall);
@@ -229,6 +225,45 @@ impl Model {
                 Outcome::Entries(found)
             }
         })
+    }
+
+    /// Adds what is due, of each stream all or none; returns how many entries that was about.
+    fn add_due(&mut self) -> u64 {
+        let due = self.schedule.take_due(self.now_ms);
+        let names: BTreeSet<&String> = due.iter().filter_map(|(_, waiting)| waiting.stream.as_ref()).collect();
+        for name in names {
+            let theirs = due.iter().filter(|(_, waiting)| waiting.stream.as_ref() == Some(name));
+            let entries: Vec<_> = theirs.clone().map(|(_, waiting)| (IdSpec::Auto, waiting.fields.clone())).collect();
+            if self.add(name, &entries, None).is_err() {
+                theirs.for_each(|(id, waiting)| self.schedule.put_off(*id, waiting, self.now_ms));
+            }
+        }
+        due.len() as u64
+    }
+
+    fn rename(&mut self, name: &str, to: &str, replace: bool) -> Attempt {
+        self.stream(name)?;
+        if to == name || self.streams.contains_key(to) && !replace {
+            return Ok(if replace { Outcome::Done } else { Outcome::Flag(false) });
+        }
+        let stream = self.streams.remove(name).expect("it was just found");
+        self.streams.insert(to.to_owned(), stream);
+        self.schedule.stream_is_gone(to);
+        self.schedule.stream_is_renamed(name, to);
+        Ok(if replace { Outcome::Done } else { Outcome::Flag(true) })
+    }
+
+    fn copy(&mut self, name: &str, to: &str, replace: bool) -> Attempt {
+        if to == name {
+            return Err(ErrorKind::InvalidArgument);
+        }
+        let copy = self.stream(name)?.clone();
+        if self.streams.contains_key(to) && !replace {
+            return Ok(Outcome::Flag(false));
+        }
+        self.streams.insert(to.to_owned(), copy);
+        self.schedule.stream_is_gone(to);
+        Ok(if replace { Outcome::Done } else { Outcome::Flag(true) })
     }
 
     fn entries(&self, name: &str, bounds: Bounds) -> Vec<(Id, Fields)> {
@@ -415,7 +450,7 @@ impl Model {
     }
 }
 
-fn next_id(spec: IdSpec, last: Id, now_ms: u64) -> Result<Id, ErrorKind> {
+pub(crate) fn next_id(spec: IdSpec, last: Id, now_ms: u64) -> Result<Id, ErrorKind> {
     let id = match (spec, last.next()) {
         (_, None) => return Err(ErrorKind::IdsExhausted),
         (IdSpec::Auto, Some(next)) => next.max(Id::new(now_ms, 0)),

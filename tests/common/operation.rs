@@ -14,6 +14,8 @@ pub(crate) enum Operation {
     /// The clock now shows this: it may have gone back.
     SetClock(u64),
     ApplyRetention,
+    /// Until nothing is due any more.
+    AddDue,
     On(String, OnStream),
     /// On the group of a stream.
     In([String; 2], InGroup),
@@ -43,6 +45,12 @@ pub(crate) enum OnStream {
     },
     /// Seconds and IDs.
     SetIdempotency(u32, u32),
+    Delay {
+        due_ms: u64,
+        fields: Fields,
+    },
+    /// By the ID that scheduling it returned.
+    Cancel(Id),
     Delete(Vec<Id>),
     Remove(Vec<Id>, References),
     Trim(Trim),
@@ -163,6 +171,8 @@ pub(crate) enum Outcome {
     Done,
     Error(ErrorKind),
     Flag(bool),
+    /// The ID on the schedule.
+    Scheduled(Id),
     Count(u64),
     Ids(Vec<Id>),
     Removed(Vec<Removal>),

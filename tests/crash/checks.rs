@@ -3,10 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use streamlog::Id;
+use streamlog::{Broker, Id, Result};
 
 use super::op::{Name, Op, Outcome};
 use super::trial::{Trial, Verdict};
+
+/// When everything that was delayed is due.
+const FAR_MS: u64 = 1 << 40;
 
 /// What callers were told, and what they asked for, each with the number of the operation.
 #[derive(Debug, Default)]
@@ -62,14 +65,16 @@ impl Trial {
             let info = self.live().stream(name).and_then(|stream| stream.info()).map_err(|error| error.to_string())?;
             segments += info.segments;
         }
+        let schedule = self.live().schedule_size();
+        segments += schedule.map_or(0, |(_, segments)| segments);
         let paths = self.disk.list_all();
         let found = paths.iter().filter(|path| path.starts_with("streams/")).count();
         if found != segments {
             return Err(format!("{found} segment files for {segments} segments: {paths:?}"));
         }
         let dirs = self.disk.storage().list("streams").map_err(|error| error.to_string())?;
-        if dirs.len() > names.len() {
-            return Err(format!("directories {dirs:?} for {} streams", names.len()));
+        if dirs.len() > names.len() + usize::from(schedule.is_some()) {
+            return Err(format!("directories {dirs:?} for {} streams, and {schedule:?} on the schedule", names.len()));
         }
         let journal: Vec<_> = paths.iter().filter_map(|path| path.strip_prefix("journal/")).collect();
         let spares = journal.iter().filter(|name| name.starts_with("spare-")).count() as u64;
@@ -86,7 +91,7 @@ impl Trial {
 
     /// Invariant 3: every entry after a group's cursor is delivered, and what was pending can be claimed. Where nothing
     /// but work was done (`only_work`), every entry added is there, and was delivered or its acknowledgement asked for.
-    /// Invariant 4: the next IDs are new. The broker is not what it was after this.
+    /// Invariant 4: the next IDs are new. What is delayed comes when its time does. The broker is not what it was after this.
     pub(crate) fn drain(&mut self, only_work: bool) -> Verdict {
         let before = self.observe()?;
         for (name, seen) in &before.streams {
@@ -143,6 +148,22 @@ impl Trial {
             let id = stream.add([("next", "")]).map_err(|error| error.to_string())?;
             if let Some(old) = self.told.added_to(name).find(|&old| old >= id) {
                 return Err(format!("{name}: {old} was given out, and now {id}"));
+            }
+        }
+        self.clock.set(FAR_MS);
+        let counts = |broker: &Broker| -> Result<Vec<u64>> {
+            before.streams.keys().map(|name| broker.stream(name)?.len()).collect()
+        };
+        let all_due = |broker: &Broker| {
+            let counts_before = counts(broker)?;
+            while broker.due_step()? > 0 {}
+            Ok::<_, streamlog::Error>((counts_before, counts(broker)?))
+        };
+        let added = all_due(self.live()).map_err(|error| format!("what is due cannot be added: {error}"))?;
+        for ((name, seen), (before, after)) in before.streams.iter().zip(added.0.into_iter().zip(added.1)) {
+            let delayed = seen.delayed.len() as u64;
+            if after != before + delayed {
+                return Err(format!("{name}: of {delayed} delayed entries {} were added", after - before));
             }
         }
         self.clock.set(self.now_ms);

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use streamlog::{Broker, Group, GroupInfo, Id, ManualClock, Result, Retention, Stream};
+use streamlog::{Broker, DelayedId, Group, GroupInfo, Id, ManualClock, Result, Retention, Stream};
 
 /// A time after every other: idle times counted back from it are times of delivery.
 const FAR_MS: u64 = 1 << 40;
@@ -16,12 +16,16 @@ type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Snapshot {
     pub(crate) streams: BTreeMap<String, StreamSeen>,
+    /// How many entries are delayed, those of streams that are gone included.
+    pub(crate) delayed: u64,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct StreamSeen {
     pub(crate) entries: BTreeMap<Id, Fields>,
     pub(crate) marks: Marks,
+    /// When each is due.
+    pub(crate) delayed: BTreeMap<DelayedId, u64>,
     pub(crate) groups: BTreeMap<String, GroupSeen>,
 }
 
@@ -64,7 +68,8 @@ pub(crate) fn observe(broker: &Broker, clock: &ManualClock, now_ms: u64) -> Resu
 }
 
 fn observe_streams(broker: &Broker) -> Result<Snapshot> {
-    let mut snapshot = Snapshot::default();
+    let delayed = broker.schedule_size().map_or(0, |(entries, _)| entries);
+    let mut snapshot = Snapshot { delayed, ..Snapshot::default() };
     for name in broker.streams()? {
         let seen = observe_stream(&broker.stream(&name)?)?;
         snapshot.streams.insert(name, seen);
@@ -95,7 +100,8 @@ fn observe_stream(stream: &Stream) -> Result<StreamSeen> {
         let group = stream.group(&info.name).existing()?;
         groups.insert(info.name.clone(), observe_group(&group, info)?);
     }
-    Ok(StreamSeen { entries, marks, groups })
+    let delayed = stream.delayed()?.iter().map(|delayed| (delayed.id(), delayed.due_ms())).collect();
+    Ok(StreamSeen { entries, marks, delayed, groups })
 }
 
 fn observe_group(group: &Group, info: GroupInfo) -> Result<GroupSeen> {
@@ -121,8 +127,10 @@ impl Snapshot {
     /// Where `self`, which was expected, and `found` part: a line for each.
     pub(crate) fn difference(&self, found: &Snapshot) -> String {
         let mut out = String::new();
+        line(&mut out, "delayed", &self.delayed, &found.delayed);
         compare(&mut out, "", &self.streams, &found.streams, |out, name, expected, found| {
             line(out, &format!("{name}: marks"), &expected.marks, &found.marks);
+            line(out, &format!("{name}: delayed"), &expected.delayed, &found.delayed);
             compare(out, &format!("{name}: entry "), &expected.entries, &found.entries, |out, id, expected, found| {
                 line(out, id, expected, found);
             });

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use streamlog::{
-    Broker, Durability, Id, IdSpec, Idempotency, Idempotent, References, Result, Retention, StartAt, Trim,
+    Broker, DelayedId, Durability, Id, IdSpec, Idempotency, Idempotent, References, Result, Retention, StartAt, Trim,
 };
 
 use super::observe::Snapshot;
@@ -59,6 +59,19 @@ pub(crate) enum Op {
         trim: Option<Trim>,
         level: Option<Durability>,
     },
+    /// To be added so much later.
+    Delay {
+        stream: Name,
+        bytes: usize,
+        in_ms: u64,
+        level: Option<Durability>,
+    },
+    CancelDelayed {
+        stream: Name,
+        id: DelayedId,
+    },
+    /// As the background adds what is due: one record.
+    AddDue,
     Group {
         stream: Name,
         group: Name,
@@ -387,6 +400,7 @@ impl Op {
             Op::Checkpoint => broker.checkpoint()?.into(),
             Op::Spare => broker.spare_step()?.into(),
             Op::Sync => broker.sync()?.into(),
+            Op::AddDue => (broker.due_step()? as u64).into(),
             // The trial's to do.
             Op::Reopen | Op::Amid { .. } => ().into(),
             _ => self.run_on_stream(broker, now_ms)?,
@@ -435,6 +449,13 @@ impl Op {
                 }
                 batch.add()?.into()
             }
+            Op::Delay { stream: name, bytes, in_ms, level } => {
+                let stream = stream(name)?;
+                let entry = stream.entry(fields(now_ms, 0, bytes)).delay(Duration::from_millis(in_ms));
+                let entry = if let Some(level) = level { entry.durability(level) } else { entry };
+                vec![entry.schedule()?.id().to_string().parse::<Id>()?].into()
+            }
+            Op::CancelDelayed { stream: name, id } => stream(name)?.cancel_delayed(id)?.into(),
             Op::Delete { stream: name, ref ids } => stream(name)?.delete(ids)?.into(),
             Op::Remove { stream: name, ref ids, references } => {
                 stream(name)?.remove(ids, references)?;
@@ -462,7 +483,7 @@ impl Op {
     /// Whether everything up to this operation survives power loss once it has returned.
     pub(crate) fn makes_durable(&self, levels: Levels) -> bool {
         let level = match *self {
-            Op::Add { level, .. } | Op::Batch { level, .. } => level.unwrap_or(levels.writes),
+            Op::Add { level, .. } | Op::Batch { level, .. } | Op::Delay { level, .. } => level.unwrap_or(levels.writes),
             Op::Ack { level, .. } => level.unwrap_or(levels.acks),
             Op::AckAndDelete { .. } | Op::Nack { .. } => levels.acks,
             Op::Create(_)
@@ -472,6 +493,8 @@ impl Op {
             | Op::SetCursor { .. }
             | Op::CreateConsumer(_)
             | Op::DeleteConsumer(_)
+            | Op::CancelDelayed { .. }
+            | Op::AddDue
             | Op::AddOnce { .. }
             | Op::Remember { .. }
             | Op::Delete { .. }
@@ -526,6 +549,7 @@ impl Op {
                 parts.push(self.clone());
                 parts
             }
+            Op::Delay { stream, .. } if !before.streams.contains_key(stream) => vec![Op::Create(stream), self.clone()],
             _ if self.is_background() => Vec::new(),
             _ => vec![self.clone()],
         }

@@ -243,7 +243,9 @@ impl Trial {
         if let Ok(outcome) = got {
             self.told.returned(count, op, outcome);
         }
-        if got.is_ok() && op.makes_durable(self.setup.levels) {
+        // A step that finds nothing to do waits for nothing.
+        let idle = matches!((op, got), (Op::AddDue, Ok(Outcome { number: 0, .. })));
+        if got.is_ok() && !idle && op.makes_durable(self.setup.levels) {
             self.durable = count;
         }
         Ok(Ran::Returned)

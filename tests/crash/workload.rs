@@ -1,7 +1,7 @@
 //! Workloads: short ones from an alphabet, long ones from a seed. What an operation is about (which entries to
 //! acknowledge, whom to take them from) is decided when its turn comes, from the state the model is in.
 
-use streamlog::{Durability, Id, IdSpec, References, StartAt, Trim};
+use streamlog::{DelayedId, Durability, Id, IdSpec, References, StartAt, Trim};
 
 use super::chance::Chance;
 use super::observe::Snapshot;
@@ -19,6 +19,10 @@ fn ids(state: &Snapshot) -> Vec<Id> {
 
 fn pending(state: &Snapshot) -> Vec<Id> {
     state.group("a", "g").map(|group| group.pending.keys().copied().collect()).unwrap_or_default()
+}
+
+fn delayed(state: &Snapshot, stream: Name) -> Vec<DelayedId> {
+    state.streams.get(stream).map(|stream| stream.delayed.keys().copied().collect()).unwrap_or_default()
 }
 
 fn last(state: &Snapshot) -> Id {
@@ -42,7 +46,7 @@ pub(crate) const BEGUN: [Letter; 3] = [
 ];
 
 /// One of each kind.
-pub(crate) const ALPHABET: [Letter; 40] = [
+pub(crate) const ALPHABET: [Letter; 44] = [
     ("add", |_| add(20)),
     ("add os", |_| Op::Add { stream: "a", bytes: 20, id: IdSpec::Auto, trim: None, level: Some(Durability::Os) }),
     ("add large", |_| add(400)),
@@ -54,6 +58,14 @@ pub(crate) const ALPHABET: [Letter; 40] = [
         level: None,
     }),
     ("batch b", |_| batch("b", &[5, 150, 5])),
+    ("delay", |_| Op::Delay { stream: "a", bytes: 20, in_ms: 1, level: None }),
+    ("delay b os", |_| Op::Delay { stream: "b", bytes: 200, in_ms: 0, level: Some(Durability::Os) }),
+    ("add due", |_| Op::AddDue),
+    ("cancel", |state| {
+        let first = delayed(state, "a").first().copied();
+        // Where nothing is delayed something that never was.
+        Op::CancelDelayed { stream: "a", id: first.unwrap_or_else(|| "7-7".parse().expect("an ID")) }
+    }),
     ("add once", |_| Op::AddOnce { stream: "a", number: 1, by_content: false }),
     ("ack and delete", |state| Op::AckAndDelete {
         stream: "a",
@@ -178,6 +190,15 @@ impl Manner {
             let start = if self.only_work { StartAt::Start } else { start(chance, &ids) };
             let entries_read = chance.once_in(4).then(|| chance.below(9));
             return Op::Group { stream, group, start, entries_read, ensure: chance.once_in(2) };
+        }
+        if chance.once_in(10) {
+            let level = chance.once_in(5).then(|| *chance.pick(&LEVELS));
+            let delayed = delayed(state, stream);
+            return match chance.below(8) {
+                0..4 => Op::Delay { stream, bytes: bytes(chance), in_ms: chance.below(30), level },
+                4 if !self.only_work && !delayed.is_empty() => Op::CancelDelayed { stream, id: *chance.pick(&delayed) },
+                _ => Op::AddDue,
+            };
         }
         let last = state.streams.get(stream).map_or(Id::MIN, |stream| stream.marks.last_id);
         let level = chance.once_in(5).then(|| *chance.pick(&LEVELS));

@@ -11,6 +11,7 @@
 #![cfg(all(shuttle, feature = "simulation"))]
 
 mod commit;
+mod delayed;
 mod names;
 mod publication;
 mod several;

@@ -39,6 +39,7 @@ struct Shown<'a> {
     groups: u64,
     pending: u64,
     entries: u64,
+    delayed: u64,
     segments: u64,
     journal_records: u64,
     bytes: u64,
@@ -124,6 +125,7 @@ fn json(report: &Report) -> Result<String> {
         groups: figures.groups,
         pending: figures.pending,
         entries: figures.entries,
+        delayed: figures.delayed,
         segments: figures.segments,
         journal_records: figures.records,
         bytes: figures.bytes,
@@ -143,6 +145,9 @@ fn text(dir: &Path, report: &Report) -> String {
         counted(figures.groups, "group"),
         show::bytes(figures.bytes),
     )];
+    if figures.delayed > 0 {
+        lines.push(format!("{} to be added later", show::entries(figures.delayed)));
+    }
     lines.extend(report.warnings.iter().map(|warning| format!("warning: {warning}")));
     lines.extend(report.problems.iter().map(|problem| format!("PROBLEM: {problem}")));
     lines.push(match report.problems.len() as u64 {
