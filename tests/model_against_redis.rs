@@ -342,6 +342,8 @@ fn outcome(reply: Answer, operation: &Operation) -> Outcome {
         let kinds = [
             ("must be greater than 0-0", ErrorKind::InvalidId),
             ("equal or smaller", ErrorKind::IdTooSmall),
+            // What 7.0 says of a millisecond that has no sequence number left; no entry here is large.
+            ("too large to be stored", ErrorKind::IdTooSmall),
             ("exhausted", ErrorKind::IdsExhausted),
             ("smaller than the target stream length", ErrorKind::InvalidArgument),
             ("XSETID is smaller", ErrorKind::IdTooSmall),
