@@ -48,7 +48,7 @@ pub enum ErrorKind {
     GroupExists,
     /// The text is not an ID, or the ID is one that no entry can have.
     InvalidId,
-    /// The ID is not greater than the stream's last.
+    /// The ID is not greater than the stream's last; or too small to be set as its last.
     IdTooSmall,
     /// The stream has had the last possible ID.
     IdsExhausted,

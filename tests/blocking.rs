@@ -3,34 +3,23 @@
 
 #![cfg(feature = "simulation")]
 
+mod common {
+    pub(crate) mod watch;
+}
+
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, mpsc};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
+use common::watch::{add, id, ids, until_waiting, watched};
 use streamlog::{
     Broker, Durability, Error, ErrorKind, Group, Id, ManualClock, Messages, Result, StartAt, Stream, Trim,
 };
 
-/// Far more than anything here takes: a test that is not over by then hangs.
-const WATCHDOG: Duration = Duration::from_secs(120);
 /// A time that does not come, unless the clock is set to it.
 const LONG: Duration = Duration::from_secs(3600);
-
-/// Runs a test that could hang for ever if what it tests were broken.
-fn watched(test: impl FnOnce() + Send + 'static) {
-    let (sender, over) = mpsc::channel::<()>();
-    let running = thread::spawn(move || {
-        // Dropped at the end, however it ends.
-        let _sender = sender;
-        test();
-    });
-    match over.recv_timeout(WATCHDOG) {
-        Err(mpsc::RecvTimeoutError::Timeout) => panic!("the test hangs"),
-        _ => running.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-    }
-}
 
 fn in_memory() -> (Broker, Stream, Group) {
     let broker = Broker::in_memory().unwrap();
@@ -51,29 +40,10 @@ fn stream_and_group(broker: &Broker) -> (Stream, Group) {
     (stream, group)
 }
 
-fn id(seq: u64) -> Id {
-    Id::new(1, seq)
-}
-
-fn ids(seqs: impl IntoIterator<Item = u64>) -> Vec<Id> {
-    seqs.into_iter().map(id).collect()
-}
-
-fn add(stream: &Stream, seq: u64) {
-    stream.entry([("n", seq.to_string())]).id(id(seq)).add().unwrap();
-}
-
 fn add_batch(stream: &Stream, seqs: impl IntoIterator<Item = u64>) {
     let mut batch = stream.batch();
     seqs.into_iter().for_each(|seq| batch.push_with_id(id(seq), "x").unwrap());
     batch.add().unwrap();
-}
-
-/// Returns once so many calls wait.
-fn until_waiting(stream: &Stream, calls: usize) {
-    while stream.waiting() != calls {
-        thread::sleep(Duration::from_micros(200));
-    }
 }
 
 /// A blocking read of new entries in another thread; returns once it waits behind those who do already.

@@ -8,8 +8,8 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use streamlog::command::{
-    Command, Delivered, NackMode, Reply, Wait, XAdd, XAutoClaim, XCfgSet, XClaim, XGroupCreate, XGroupSetId, XNack,
-    XPendingRange, XRange, XRead, XReadGroup, XSetId, parse_error_text,
+    Command, Delivered, NackMode, ReadLimits, Reply, Wait, XAdd, XAutoClaim, XCfgSet, XClaim, XGroupCreate,
+    XGroupSetId, XNack, XPendingRange, XRange, XRead, XReadGroup, XSetId, parse_error_text,
 };
 use streamlog::{Broker, ErrorKind, GroupStart, Id, IdSpec, Idempotent, References, StartAt, Trim};
 
@@ -153,16 +153,19 @@ fn reads() -> BoxedStrategy<Command> {
     let from = || prop_oneof![start(), Just(StartAt::Last)];
     let pending = id().prop_filter("what stands for `>`", |id| *id != Id::MAX).prop_map(GroupStart::PendingAfter);
     let in_group = prop_oneof![Just(GroupStart::New), pending];
-    let how = (count(), wait(), prop::option::of(time()), any::<bool>());
+    let limits = || {
+        (count(), count(), count()).prop_map(|(count, max_count, max_size)| ReadLimits { count, max_count, max_size })
+    };
+    let how = (limits(), wait(), prop::option::of(time()), any::<bool>());
     prop_oneof![
-        (count(), wait(), vec((name(), from()), 1..4)).prop_map(|(count, wait, streams)| Command::XRead(XRead {
-            count,
+        (limits(), wait(), vec((name(), from()), 1..4)).prop_map(|(limits, wait, streams)| Command::XRead(XRead {
+            limits,
             wait,
             streams
         })),
         ((name(), name()), how, vec((name(), in_group), 1..4)).prop_map(
-            |((group, consumer), (count, wait, claim, no_ack), streams)| {
-                Command::XReadGroup(XReadGroup { group, consumer, count, wait, claim, no_ack, streams })
+            |((group, consumer), (limits, wait, claim, no_ack), streams)| {
+                Command::XReadGroup(XReadGroup { group, consumer, limits, wait, claim, no_ack, streams })
             }
         ),
     ]
@@ -321,4 +324,30 @@ fn an_approximate_trim_takes_a_node_whose_last_entries_are_deleted() {
     }
     assert_eq!(run(&broker, "XTRIM s MINID ~ 3-0"), Reply::Int(0), "of a node Redis looks at the last ID it had");
     assert_eq!(run(&broker, "XTRIM s MAXLEN ~ 0"), Reply::Int(1));
+}
+
+/// From the documentation of Redis 8.10: limits over all the streams of a read; the first entry comes in any case.
+#[test]
+fn a_read_of_several_streams_has_limits_over_all_of_them() {
+    let broker = Broker::in_memory().unwrap();
+    for key in ["a", "b"] {
+        for seq in 1..=3 {
+            let args = ["XADD", key, &format!("1-{seq}"), "f", "0123456789"];
+            broker.execute(&Command::parse(&args).unwrap()).unwrap();
+        }
+    }
+    let read = |words: &str| {
+        let reply = broker.execute(&Command::parse(&words.split(' ').collect::<Vec<_>>()).unwrap()).unwrap();
+        let Reply::Pairs(pairs) = reply else { panic!("{reply:?}") };
+        let len = |entries: &Reply| if let Reply::Array(entries) = entries { entries.len() } else { 0 };
+        pairs.iter().map(|(_, entries)| len(entries)).collect::<Vec<_>>()
+    };
+    assert_eq!(read("XREAD MAXCOUNT 4 STREAMS a b 0 0"), [3, 1]);
+    assert_eq!(read("XREAD COUNT 2 MAXCOUNT 3 STREAMS a b 0 0"), [2, 1]);
+    assert_eq!(read("XREAD MAXSIZE 1 STREAMS a b 0 0"), [1]);
+    broker.execute(&Command::parse(&["XGROUP", "CREATE", "a", "g", "0"]).unwrap()).unwrap();
+    assert_eq!(read("XREADGROUP GROUP g c MAXCOUNT 2 STREAMS a >"), [2]);
+    for wrong in ["XREAD MAXCOUNT 0 STREAMS a 0", "XREAD MAXSIZE x STREAMS a 0"] {
+        assert!(Command::parse(&wrong.split(' ').collect::<Vec<_>>()).is_err(), "{wrong}");
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Command;
 use super::words::{
-    Delivered, NackMode, Wait, XAdd, XClaim, XGroupCreate, XNack, XPendingRange, XRange, XRead, XReadGroup,
+    Delivered, NackMode, ReadLimits, Wait, XAdd, XClaim, XGroupCreate, XNack, XPendingRange, XRange, XRead, XReadGroup,
 };
 use crate::clock::millis;
 use crate::id::{Id, IdSpec};
@@ -26,6 +26,11 @@ impl Args {
     fn bytes(mut self, bytes: &[u8]) -> Args {
         self.0.push(bytes.to_vec());
         self
+    }
+
+    fn limits(self, limits: ReadLimits) -> Args {
+        let args = self.option("COUNT", limits.count).option("MAXCOUNT", limits.max_count);
+        args.option("MAXSIZE", limits.max_size)
     }
 
     fn name(self, name: &str) -> Args {
@@ -216,14 +221,14 @@ fn xnack(start: Args, nack: &XNack) -> Args {
 }
 
 fn xread(start: Args, read: &XRead) -> Args {
-    let args = start.words("XREAD").option("COUNT", read.count).wait(read.wait).words("STREAMS");
+    let args = start.words("XREAD").limits(read.limits).wait(read.wait).words("STREAMS");
     let args = read.streams.iter().fold(args, |args, (key, _)| args.name(key));
     read.streams.iter().fold(args, |args, (_, from)| args.start(*from))
 }
 
 fn xreadgroup(start: Args, read: &XReadGroup) -> Args {
     let args = start.words("XREADGROUP GROUP").name(&read.group).name(&read.consumer);
-    let args = args.option("COUNT", read.count).wait(read.wait).option("CLAIM", read.claim.map(millis));
+    let args = args.limits(read.limits).wait(read.wait).option("CLAIM", read.claim.map(millis));
     let args = args.word_if(read.no_ack, "NOACK").words("STREAMS");
     let args = read.streams.iter().fold(args, |args, (key, _)| args.name(key));
     read.streams.iter().fold(args, |args, (_, from)| match from {

@@ -30,8 +30,8 @@ mod words;
 pub use self::reply::Reply;
 pub use self::text::parse_error_text;
 pub use self::words::{
-    Delivered, Mistaken, NackMode, Wait, XAdd, XAutoClaim, XCfgSet, XClaim, XGroupCreate, XGroupSetId, XNack,
-    XPendingRange, XRange, XRead, XReadGroup, XSetId,
+    Delivered, Mistaken, NackMode, ReadLimits, Wait, XAdd, XAutoClaim, XCfgSet, XClaim, XGroupCreate, XGroupSetId,
+    XNack, XPendingRange, XRange, XRead, XReadGroup, XSetId,
 };
 use crate::error::Result;
 use crate::id::Id;

@@ -80,11 +80,22 @@ pub enum Wait {
     Forever,
 }
 
+/// How much [`XRead`] and [`XReadGroup`] read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ReadLimits {
+    /// How many entries of each stream at most (`COUNT`).
+    pub count: Option<u64>,
+    /// How many entries in all (`MAXCOUNT` of Redis 8.10, from its documentation).
+    pub max_count: Option<u64>,
+    /// How many bytes of entries in all (`MAXSIZE` of Redis 8.10, from its documentation); the first comes in any case.
+    pub max_size: Option<u64>,
+}
+
 /// `XREAD`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct XRead {
-    /// How many entries of each stream at most (`COUNT`).
-    pub count: Option<u64>,
+    /// How much it reads.
+    pub limits: ReadLimits,
     /// How long to wait if there are none (`BLOCK`).
     pub wait: Wait,
     /// The streams, and where to begin in each.
@@ -98,8 +109,8 @@ pub struct XReadGroup {
     pub group: String,
     /// The consumer.
     pub consumer: String,
-    /// How many entries of each stream at most (`COUNT`).
-    pub count: Option<u64>,
+    /// How much it reads.
+    pub limits: ReadLimits,
     /// How long to wait if there are none (`BLOCK`).
     pub wait: Wait,
     /// Also what has been pending for so long with anybody (`CLAIM`).

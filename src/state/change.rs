@@ -131,6 +131,7 @@ pub(crate) enum Change {
         entries_added: u64,
         max_deleted_id: Id,
     },
+    /// The stream has this name from now on.
     Rename {
         name: String,
     },

@@ -123,12 +123,12 @@ impl Producers {
             }
             self.producers.retain(|_, producer| !producer.latest.is_empty());
         }
-        let producer = self.producers.entry(name.to_vec()).or_default();
-        producer.forget_expired(is_expired);
-        while producer.latest.len() >= settings.ids_max as usize {
-            producer.pop();
+        let its = self.producers.entry(name.to_vec()).or_default();
+        its.forget_expired(is_expired);
+        while its.latest.len() >= settings.ids_max as usize {
+            its.pop();
         }
-        producer.push(produced);
+        its.push(produced);
         self.added += 1;
         self.dirty.insert(name.to_vec());
     }

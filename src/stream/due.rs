@@ -57,7 +57,7 @@ impl Core {
     /// can be written any more.
     pub(crate) fn until_due(&self) -> Option<Duration> {
         let schedule = self.find(SCHEDULE)?;
-        let next_ms = schedule.lock().state.due_mut()?.1.released().next()?.ms;
+        let next_ms = schedule.lock().state.due()?.1.released().next()?.ms;
         self.journal.check().ok()?;
         let left = Duration::from_millis(next_ms.saturating_sub(self.clock.now_ms()));
         Some(self.clock.nap(left.min(LOOK_AGAIN)))
@@ -187,8 +187,8 @@ impl Core {
 
 impl Inner {
     /// The IDs of what is due, the first due first.
-    fn due_rows(&mut self, now_ms: u64) -> Vec<Id> {
-        let Some((_, group)) = self.state.due_mut() else { return Vec::new() };
+    fn due_rows(&self, now_ms: u64) -> Vec<Id> {
+        let Some((_, group)) = self.state.due() else { return Vec::new() };
         let due = group.released().take_while(|row| row.ms <= now_ms);
         due.take(STEP_ENTRIES).map(|row| row.id).collect()
     }

@@ -18,11 +18,12 @@ pub struct StreamInfo {
     pub length: u64,
     /// The first entry's ID, if there is one.
     pub first_id: Option<Id>,
-    /// The last ID added, whether or not its entry is still there; `0-0` for a stream that had none.
+    /// The last ID added or [set](Stream::set_last_id), whether or not its entry is still there; `0-0` for a stream that had
+    /// none.
     pub last_id: Id,
-    /// How many entries were ever added.
+    /// How many entries were ever added, or were [said](super::SetLastId::entries_added) to be.
     pub entries_added: u64,
-    /// The greatest ID ever deleted from the middle; `0-0` if none.
+    /// The greatest ID ever deleted from the middle, or [said](super::SetLastId::max_deleted_id) to be; `0-0` if none.
     pub max_deleted_id: Id,
     /// The last ID trimmed; `0-0` if none.
     pub trimmed_to: Id,

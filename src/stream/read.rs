@@ -185,7 +185,10 @@ impl Stream {
 impl Place<'_> {
     /// The entries from this ID on, as far as there is room for them.
     fn read(&mut self, first: Id, left: &mut Left) -> Result<Vec<Entry>> {
-        let Some(cell) = self.find() else { return Ok(Vec::new()) };
+        let Some(cell) = self.find() else {
+            self.core().check_open()?;
+            return Ok(Vec::new());
+        };
         let mut found = Collector::until_damage().with_room(left.room());
         let mut ordinals = None;
         let read = self.core().read(&cell, |inner, blocks| {

@@ -126,7 +126,7 @@ impl Core {
         bodies.end_body();
         let (id, is_next) = self.commit(&self.schedule_or_created()?, level, &bodies, |inner, _| {
             let id = IdSpec::Auto.assign(inner.state.last_id, self.clock.now_ms())?;
-            let (number, group) = inner.state.due_mut().ok_or_else(no_group)?;
+            let (number, group) = inner.state.due().ok_or_else(no_group)?;
             let is_next = group.released().next().is_none_or(|next| due_ms < next.ms);
             let changes = vec![
                 Change::Release { group: number, ready_ms: due_ms, ids: vec![(id, 0)] },
@@ -263,11 +263,6 @@ impl StreamState {
 
     pub(super) fn due(&self) -> Option<(u32, &Group)> {
         self.group_named(DUE)
-    }
-
-    pub(super) fn due_mut(&mut self) -> Option<(u32, &mut Group)> {
-        let (number, _) = self.due()?;
-        self.groups.get_mut(&number).map(|group| (number, group))
     }
 }
 

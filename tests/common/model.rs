@@ -201,29 +201,8 @@ impl Model {
                 self.streams.entry(name.to_owned()).or_default().retention = *retention;
                 Outcome::Done
             }
-            OnStream::Rename(to, replace) => {
-                self.stream(name)?;
-                if to == name || self.streams.contains_key(to) && !replace {
-                    return Ok(if *replace { Outcome::Done } else { Outcome::Flag(false) });
-                }
-                let stream = self.streams.remove(name).expect("it was just found");
-                self.streams.insert(to.clone(), stream);
-                self.schedule.stream_is_gone(to);
-                self.schedule.stream_is_renamed(name, to);
-                if *replace { Outcome::Done } else { Outcome::Flag(true) }
-            }
-            OnStream::Copy(to, replace) => {
-                if to == name {
-                    return Err(ErrorKind::InvalidArgument);
-                }
-                let copy = self.stream(name)?.clone();
-                if self.streams.contains_key(to) && !replace {
-                    return Ok(Outcome::Flag(false));
-                }
-                self.streams.insert(to.clone(), copy);
-                self.schedule.stream_is_gone(to);
-                if *replace { Outcome::Done } else { Outcome::Flag(true) }
-            }
+            OnStream::Rename(to, replace) => self.rename(name, to, *replace)?,
+            OnStream::Copy(to, replace) => self.copy(name, to, *replace)?,
             OnStream::SetLast { id, entries_added, max_deleted_id } => {
                 if id < max_deleted_id {
                     return Err(ErrorKind::IdTooSmall);
@@ -260,6 +239,31 @@ impl Model {
             }
         }
         due.len() as u64
+    }
+
+    fn rename(&mut self, name: &str, to: &str, replace: bool) -> Attempt {
+        self.stream(name)?;
+        if to == name || self.streams.contains_key(to) && !replace {
+            return Ok(if replace { Outcome::Done } else { Outcome::Flag(false) });
+        }
+        let stream = self.streams.remove(name).expect("it was just found");
+        self.streams.insert(to.to_owned(), stream);
+        self.schedule.stream_is_gone(to);
+        self.schedule.stream_is_renamed(name, to);
+        Ok(if replace { Outcome::Done } else { Outcome::Flag(true) })
+    }
+
+    fn copy(&mut self, name: &str, to: &str, replace: bool) -> Attempt {
+        if to == name {
+            return Err(ErrorKind::InvalidArgument);
+        }
+        let copy = self.stream(name)?.clone();
+        if self.streams.contains_key(to) && !replace {
+            return Ok(Outcome::Flag(false));
+        }
+        self.streams.insert(to.to_owned(), copy);
+        self.schedule.stream_is_gone(to);
+        Ok(if replace { Outcome::Done } else { Outcome::Flag(true) })
     }
 
     fn entries(&self, name: &str, bounds: Bounds) -> Vec<(Id, Fields)> {

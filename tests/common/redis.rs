@@ -30,8 +30,8 @@ impl Redis {
                 "there is no redis-server, and it is required"
             );
             // Not by `eprintln!`, which a test that passes keeps to itself.
-            let text = format!("SKIPPED {test}: there is no redis-server\n");
-            std::io::stderr().write_all(text.as_bytes()).unwrap();
+            let notice = format!("SKIPPED {test}: there is no redis-server\n");
+            std::io::stderr().write_all(notice.as_bytes()).unwrap();
         }
         redis
     }

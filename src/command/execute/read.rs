@@ -3,7 +3,7 @@
 use super::at_most;
 use crate::broker::Broker;
 use crate::clock::millis;
-use crate::command::{Reply, Wait, XRange, XRead, XReadGroup};
+use crate::command::{ReadLimits, Reply, Wait, XRange, XRead, XReadGroup};
 use crate::entry::Entry;
 use crate::error::Result;
 use crate::stream::{GroupStart, Message};
@@ -21,7 +21,12 @@ impl Broker {
     }
 
     pub(super) fn xread(&self, read: &XRead) -> Result<Reply> {
-        let ask = self.read(read.streams.iter().map(|(key, from)| (key, *from)))?.count(at_most(read.count));
+        let ReadLimits { count, max_count, max_size } = read.limits;
+        let mut ask = self.read(read.streams.iter().map(|(key, from)| (key, *from)))?;
+        ask = ask.count(at_most(count)).max_count(at_most(max_count));
+        if let Some(bytes) = max_size {
+            ask = ask.max_bytes(bytes);
+        }
         let found = match read.wait {
             Wait::No => ask,
             Wait::AtMost(time) => ask.block(time),
@@ -33,7 +38,12 @@ impl Broker {
 
     pub(super) fn xreadgroup(&self, read: &XReadGroup) -> Result<Reply> {
         let streams = read.streams.iter().map(|(key, from)| (key, *from));
-        let mut ask = self.read_group(&read.group, &read.consumer, streams)?.count(at_most(read.count));
+        let ReadLimits { count, max_count, max_size } = read.limits;
+        let mut ask = self.read_group(&read.group, &read.consumer, streams)?;
+        ask = ask.count(at_most(count)).max_count(at_most(max_count));
+        if let Some(bytes) = max_size {
+            ask = ask.max_bytes(bytes);
+        }
         ask = match read.wait {
             Wait::No => ask,
             Wait::AtMost(time) => ask.block(time),

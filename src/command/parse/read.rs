@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::mistaken;
-use super::take::{Options, count, first, id, idle, int_or, invalid, is, last, name, start};
+use super::take::{Options, count, first, id, idle, int, int_or, invalid, is, last, name, start};
 use crate::command::Command;
 use crate::command::text::{Family, SYNTAX};
-use crate::command::words::{Wait, XRange, XRead, XReadGroup};
+use crate::command::words::{ReadLimits, Wait, XRange, XRead, XReadGroup};
 use crate::error::{Error, Result};
 use crate::id::Id;
 use crate::stream::{GroupStart, StartAt};
@@ -26,7 +26,7 @@ pub(super) fn range(args: &[&[u8]], backwards: bool) -> Result<Command> {
 /// What the options before the streams say.
 #[derive(Default)]
 struct Said<'a> {
-    count: Option<u64>,
+    limits: ReadLimits,
     wait: Wait,
     group: Option<(&'a [u8], &'a [u8])>,
     claim: Option<Duration>,
@@ -54,7 +54,11 @@ fn options<'a>(args: &'a [&'a [u8]], in_group: bool) -> Result<Said<'a>> {
         if let Some(ms) = options.value(option, "BLOCK") {
             said.wait = wait(ms)?;
         } else if let Some(number) = options.value(option, "COUNT") {
-            said.count = Some(count(number)?).filter(|&count| count > 0);
+            said.limits.count = Some(count(number)?).filter(|&count| count > 0);
+        } else if let Some(number) = options.value(option, "MAXCOUNT") {
+            said.limits.max_count = Some(positive(number, "MAXCOUNT must be > 0")?);
+        } else if let Some(bytes) = options.value(option, "MAXSIZE") {
+            said.limits.max_size = Some(positive(bytes, "MAXSIZE must be > 0")?);
         } else if is(option, "STREAMS") && !options.rest.is_empty() {
             let (keys, from) = options.rest.split_at(options.rest.len() / 2);
             if keys.len() != from.len() {
@@ -88,6 +92,11 @@ fn options<'a>(args: &'a [&'a [u8]], in_group: bool) -> Result<Said<'a>> {
     Ok(said)
 }
 
+/// No 8.6.3 says this: the words are ours.
+fn positive(arg: &[u8], text: &str) -> Result<u64> {
+    u64::try_from(int(arg)?).ok().filter(|&number| number > 0).ok_or_else(|| invalid(text))
+}
+
 fn unbalanced(in_group: bool) -> &'static str {
     if in_group {
         "Unbalanced 'xreadgroup' list of streams: for each stream key an ID or '>' must be specified."
@@ -113,7 +122,7 @@ pub(super) fn xread(args: &[&[u8]]) -> Result<Command> {
         _ => start(arg, id),
     };
     let streams = said.keys.iter().zip(said.from).map(|(key, arg)| Ok((name(key)?, from(arg)?)));
-    Ok(Command::XRead(XRead { count: said.count, wait: said.wait, streams: streams.collect::<Result<_>>()? }))
+    Ok(Command::XRead(XRead { limits: said.limits, wait: said.wait, streams: streams.collect::<Result<_>>()? }))
 }
 
 pub(super) fn xreadgroup(args: &[&[u8]]) -> Result<Command> {
@@ -140,6 +149,6 @@ pub(super) fn xreadgroup(args: &[&[u8]]) -> Result<Command> {
             Err(error) => return Ok(mistaken(args, Family::ReadGroup, looks, &error)),
         }
     }
-    let Said { count, wait, claim, no_ack, .. } = said;
-    Ok(Command::XReadGroup(XReadGroup { group, consumer, count, wait, claim, no_ack, streams }))
+    let Said { limits, wait, claim, no_ack, .. } = said;
+    Ok(Command::XReadGroup(XReadGroup { group, consumer, limits, wait, claim, no_ack, streams }))
 }
