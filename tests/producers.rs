@@ -126,3 +126,25 @@ fn of_many_threads_that_add_the_same_one_does() {
     }
     assert_eq!(orders.len().unwrap(), 50);
 }
+
+/// What producers had added was in redb, and in no snapshot: with redb lost an add that was tried again was a second entry.
+#[test]
+fn what_was_added_once_is_remembered_though_redb_is_lost() {
+    let (disk, clock) = (SimDisk::new(1), ManualClock::at(1000));
+    let small = Broker::builder().background(false).clock(clock.clone()).journal_file_bytes(16 << 10);
+    let broker = small.open_on(disk.storage()).unwrap();
+    let orders = broker.stream("orders").unwrap();
+    let first = add(&orders, "shop", "1");
+    // The record of the add goes with its journal file.
+    for _ in 0..10 {
+        orders.add([("n", "x".repeat(8 << 10))]).unwrap();
+        broker.checkpoint().unwrap();
+    }
+    broker.crash();
+    disk.restart(Survival::Nothing);
+    disk.storage().remove("state.redb").unwrap();
+    let broker = open(&disk, &clock);
+    let orders = broker.stream("orders").unwrap();
+    assert_eq!(add(&orders, "shop", "1"), first);
+    assert_eq!(orders.len().unwrap(), 11);
+}

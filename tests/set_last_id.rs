@@ -250,3 +250,20 @@ fn readers_wait_on_when_the_last_id_is_set_back() {
         assert_eq!(got, [[id(4)], [id(5)]]);
     });
 }
+
+/// The counter is any number that one says. The next add recorded its entry and then panicked, and so did each opening after
+/// it.
+#[test]
+fn a_stream_that_counts_as_many_entries_as_can_be_counted_takes_more() {
+    let disk = SimDisk::new(1);
+    let (broker, stream) = open(&disk);
+    put(&stream, [1]);
+    stream.set_last_id(id(1)).entries_added(u64::MAX).set().unwrap();
+    let group = stream.group("g").start_at(id(1)).entries_read(u64::MAX).create().unwrap();
+    put(&stream, [2, 3]);
+    assert_eq!(group.consumer("a").read_new().count(5).next().unwrap().ids(), [id(2), id(3)]);
+    broker.crash();
+    disk.restart(Survival::Nothing);
+    let (_broker, stream) = open(&disk);
+    assert_eq!((there(&stream), stream.info().unwrap().entries_added), (vec![1, 2, 3], u64::MAX));
+}

@@ -115,7 +115,7 @@ pub(crate) fn from_file(
     let mut streams = BTreeMap::new();
     let mut holes = BTreeMap::new();
     let mut redeliver = Redeliver::default();
-    for StreamSnapshot { number, row, groups, tombstones } in snapshot.streams {
+    for StreamSnapshot { number, row, groups, tombstones, producers } in snapshot.streams {
         let on_disk = OnDisk { storage, directory, stream: number, known: segments };
         let segments = on_disk.find(row.segments, row.front.ordinal, row.next_ordinal)?;
         let row = StreamRow { segments: segments.positions, ..row };
@@ -124,6 +124,7 @@ pub(crate) fn from_file(
         if !state.tombstones.load_runs(&tombstones, next_ordinal) {
             return Err(damaged(&"it has deletions of no entries"));
         }
+        producers.into_iter().for_each(|(name, row)| state.producers.load(name, row));
         for group in groups {
             state.load_group(group.number, group.row);
             if let Some(oldest) = group.oldest_pending {

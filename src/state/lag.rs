@@ -38,7 +38,7 @@ impl StreamState {
     /// The group's `entries_read` after it was delivered `id`, the next entry after its cursor.
     pub(crate) fn entries_read_after(&self, entries_read: Option<u64>, cursor: Id, id: Id) -> Option<u64> {
         match entries_read {
-            Some(read) if cursor >= self.front.id && !self.deleted_since(cursor) => Some(read + 1),
+            Some(read) if cursor >= self.front.id && !self.deleted_since(cursor) => Some(read.saturating_add(1)),
             _ if self.entries_added > 0 => self.count_until(id),
             other => other,
         }

@@ -1,12 +1,14 @@
 //! The snapshot that each journal file begins with: what redb would be needed for, should it be lost.
 //!
 //! It is exact, as of the record before the file's first, for streams, retention, last IDs, counters, trim marks, the next
-//! number, segments and their positions, deletions and cursors. Of what is pending it has only the oldest ID of each
-//! group, and of consumers nothing: losing redb costs redeliveries, never streams, groups or entries.
+//! number, segments and their positions, deletions, cursors and what idempotent producers added. Of what is pending it has
+//! only the oldest ID of each group, and of consumers nothing: losing redb costs redeliveries, never streams, groups or
+//! entries, nor an entry twice.
 
 use serde::{Deserialize, Serialize};
 
 use super::delta::{GroupRow, StreamRow};
+use super::producers::ProducerRow;
 use super::stream_state::StreamState;
 use crate::codec::{self, CodecError};
 use crate::id::Id;
@@ -27,6 +29,8 @@ pub(crate) struct StreamSnapshot {
     pub(crate) groups: Vec<GroupSnapshot>,
     /// What was deleted from the middle: [`Tombstones::runs`](super::tombstones::Tombstones::runs).
     pub(crate) tombstones: Vec<(u64, u64)>,
+    /// What is remembered of each idempotent producer.
+    pub(crate) producers: Vec<(Vec<u8>, ProducerRow)>,
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -50,6 +54,7 @@ impl StreamSnapshot {
             row: state.row(lsn),
             groups: groups.collect(),
             tombstones: state.tombstones.runs(),
+            producers: state.producers.rows(),
         }
     }
 }
@@ -69,6 +74,7 @@ impl Snapshot {
 #[cfg(test)]
 mod tests {
     use super::super::delta::tests::sample;
+    use super::super::producers::Produced;
     use super::*;
     use crate::codec::hex;
 
@@ -77,14 +83,20 @@ mod tests {
         let row =
             GroupRow { name: "billing".to_owned(), cursor: Id::new(1, 2), entries_read: Some(3), next_consumer: 4 };
         let group = GroupSnapshot { number: 1, row, oldest_pending: Some(Id::new(1, 1)) };
-        let stream =
-            StreamSnapshot { number: 7, row: sample(), groups: vec![group], tombstones: vec![(3, 2), (300, 1)] };
+        let produced = Produced { id: vec![7, 8], entry: Id::new(1, 2), added_ms: 3 };
+        let stream = StreamSnapshot {
+            number: 7,
+            row: sample(),
+            groups: vec![group],
+            tombstones: vec![(3, 2), (300, 1)],
+            producers: vec![(vec![9], vec![produced])],
+        };
         let snapshot = Snapshot { next_stream: 8, streams: vec![stream] };
         let bytes = snapshot.encode();
         let expected = concat!(
             "01080107066f7264657273fd080706050403020101020304050607242508090a0b0c0d0efb2c012223010f011011000100",
             "64641f202112011d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1415161718191a1b1cfd0068e5cf8b01000001000101",
-            "0762696c6c696e670102010304010101020302fb2c0101",
+            "0762696c6c696e670102010304010101020302fb2c010101010901020708010203",
         );
         assert_eq!(hex(&bytes), expected);
         assert_eq!(Snapshot::decode(&bytes).unwrap(), snapshot);

@@ -90,7 +90,8 @@ impl StreamState {
         }
         self.log.append(id, body);
         self.last_id = id;
-        self.entries_added += 1;
+        // It may have been said to be anything.
+        self.entries_added = self.entries_added.saturating_add(1);
         self.length += 1;
         self.dirty = true;
     }

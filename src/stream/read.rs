@@ -146,18 +146,20 @@ impl ReadStreams {
         // Nothing comes after the last ID of all.
         let nothing = self.limits.is_nothing() || firsts.iter().all(Option::is_none);
         let block = if nothing { Block::No } else { self.block };
-        let mut places: Vec<_> = self.streams.iter().map(|(stream, _)| Place::by_name(stream)).collect();
+        // Nobody waits where nothing is looked for.
+        let asked = firsts.into_iter().enumerate().filter_map(|(index, first)| Some((index, first?)));
+        let asked: Vec<(usize, Id)> = asked.collect();
+        let mut places: Vec<_> = asked.iter().map(|(index, _)| Place::by_name(&self.streams[*index].0)).collect();
         let got = core.wait_for(block, &mut places, |places| {
             let mut left = self.limits.left();
             let mut got = Vec::new();
-            for (index, (place, first)) in places.iter_mut().zip(&firsts).enumerate() {
+            for (place, (index, first)) in places.iter_mut().zip(&asked) {
                 if left.is_over() {
                     break;
                 }
-                let Some(first) = *first else { continue };
-                match place.read(first, &mut left) {
+                match place.read(*first, &mut left) {
                     Ok(entries) if entries.is_empty() => {}
-                    Ok(entries) => got.push((index, entries)),
+                    Ok(entries) => got.push((*index, entries)),
                     Err(error) if got.is_empty() => return Err(error),
                     // The next read meets it.
                     Err(_) => break,

@@ -1,16 +1,14 @@
 //! Which entries go: what a trim amounts to, given what the stream has, what is being added to it, and what its groups still
 //! need. Plans only; nothing changes here.
 
-use std::collections::BTreeSet;
-
 use crate::clock::millis;
 use crate::id::Id;
 use crate::log::frame::HEADER_LEN;
 use crate::log::segment::At;
 use crate::log::stream_log::Blocks;
 use crate::log::{Lookup, Segment};
-use crate::state::StreamState;
 use crate::state::change::{Added, Change, Front};
+use crate::state::{Group, StreamState};
 use crate::trim::{By, NODE_ENTRIES, References, Trim};
 
 /// What a trim amounts to.
@@ -102,6 +100,10 @@ impl StreamState {
             }
             ordinal += 1;
         }
+        // Not looked up: its block may be cold, or damaged, which need not concern those behind it.
+        if ordinal == self.front.ordinal && self.length > 0 {
+            return Lookup::Found(self.front);
+        }
         into_lookup(View { state: self, added: None, blocks }.front(ordinal))
     }
 }
@@ -150,18 +152,18 @@ impl View<'_> {
         at
     }
 
-    /// The pending entries with IDs up to `to` that are in the stream: the ordinal of each.
-    fn pending_ordinals(&self, to: Id) -> Result<BTreeSet<u64>, Load> {
-        let mut ordinals = BTreeSet::new();
-        if self.state.length == 0 || to < self.state.front.id {
-            return Ok(ordinals);
-        }
-        for group in self.state.groups.values() {
-            for &id in group.pending.range(self.state.front.id..=to).map(|(id, _)| id) {
-                ordinals.extend(self.ordinal_with(id)?);
+    /// The ordinal of the first pending entry with an ID from `from` to `to` that is in the stream, and its ID.
+    fn next_pending(&self, mut from: Id, to: Id) -> Result<Option<(u64, Id)>, Load> {
+        while from <= to && self.state.length > 0 {
+            let first = |group: &Group| group.pending.range(from..=to).next().map(|(&id, _)| id);
+            let Some(id) = self.state.groups.values().filter_map(first).min() else { break };
+            if let Some(ordinal) = self.ordinal_with(id)? {
+                return Ok(Some((ordinal, id)));
             }
+            let Some(next) = id.next() else { break };
+            from = next;
         }
-        Ok(ordinals)
+        Ok(None)
     }
 
     /// The ordinal of the entry with this ID, if it is there.
@@ -179,14 +181,19 @@ impl View<'_> {
             Some(new) => target.min(self.ordinal_of(new)?),
             None => target,
         };
-        let referenced = self.pending_ordinals(delivered)?;
+        if start >= end || most == 0 {
+            return Ok(None);
+        }
+        // One after the other, as the walk comes to them: of many that are pending most may lie behind what goes.
+        let mut referenced = self.next_pending(self.state.front.id, delivered)?;
         let (mut runs, mut removed): (Vec<(u64, u64)>, u64) = (Vec::new(), 0);
         let mut at = tombstones.first_live(start);
         // Where the stream then begins: at what is passed over first.
         let mut front = None;
         while at < end && removed < most {
-            if referenced.contains(&at) {
+            if let Some((_, id)) = referenced.filter(|(ordinal, _)| *ordinal == at) {
                 front = front.or(Some(at));
+                referenced = id.next().map_or(Ok(None), |next| self.next_pending(next, delivered))?;
             } else {
                 match runs.last_mut() {
                     Some((first, len)) if *first + *len == at => *len += 1,

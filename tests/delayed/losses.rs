@@ -223,3 +223,26 @@ fn a_full_disk_delays_what_is_due_and_loses_nothing() {
     add_due(&broker);
     assert!(numbers(&orders).into_iter().eq(0..20));
 }
+
+/// The schedule's first segment was cut short. What was due in others was to be taken off, and for that the first entry's block
+/// was read, though it stayed the first: nothing that was scheduled, of any stream, was ever added.
+#[test]
+fn damage_to_what_is_due_later_keeps_nobody_waiting() {
+    let clock = ManualClock::at(START_MS);
+    let disk = SimDisk::new(1);
+    let open = || tiny(&clock).segment_bytes(1000).open_on(disk.storage()).unwrap();
+    let broker = open();
+    for n in 0..100 {
+        let due_ms = START_MS + if n < 50 { 1_000_000 } else { n };
+        schedule(&broker.stream("orders").unwrap(), n, due_ms);
+    }
+    broker.close().unwrap();
+    disk.restart(Survival::All);
+    let first = disk.list_all().into_iter().filter(|path| path.starts_with("streams/2/")).min().unwrap();
+    let cut = disk.read_all(&first).unwrap()[..200].to_vec();
+    disk.write_all(&first, &cut);
+    let broker = open();
+    clock.set(START_MS + 100);
+    assert_eq!(add_due(&broker), 50);
+    assert!(numbers(&broker.stream("orders").unwrap()).into_iter().eq(50..100));
+}
