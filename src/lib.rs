@@ -36,13 +36,13 @@
 //! | open a directory, set sizes and durability | [`Broker`], [`Builder`], [`Durability`] | |
 //! | add entries | [`Stream::add`], [`Stream::add_batch`], [`Stream::entry`] | `XADD` |
 //! | add an entry later | [`NewEntry::delay`], [`NewEntry::at`], [`Stream::delayed`], [`Stream::cancel_delayed`] | |
-//! | read by ID, or wait for what comes | [`Stream::range`], [`Stream::read`] | `XRANGE`, `XREVRANGE`, `XREAD` |
+//! | read by ID, or wait for what comes | [`Stream::range`], [`Stream::read`]; of several streams [`Broker::read`] | `XRANGE`, `XREVRANGE`, `XREAD` |
 //! | make, move and destroy groups | [`Stream::group`], [`Group`] | `XGROUP` |
-//! | work through a stream | [`Consumer::fetch`]; the plain reads are [`Consumer::read_new`] and [`Consumer::history`] | `XREADGROUP` |
+//! | work through a stream | [`Consumer::fetch`]; the plain reads are [`Consumer::read_new`] and [`Consumer::history`]; of several streams [`Broker::read_group`] | `XREADGROUP` |
 //! | add once, though a producer tries again | [`NewEntry::idempotent`], [`Stream::set_idempotency`] | `XADD … IDMP`, `XCFGSET` |
 //! | acknowledge | [`Messages::ack_all`], [`Message::ack`], [`Group::ack`], [`Group::ack_and_delete`] | `XACK`, `XACKDEL` |
 //! | give back, now or for later | [`Message::nack`], [`Message::nack_after`], [`Group::nack`] | `XNACK` |
-//! | take over from the dead | [`Fetch::claim_idle`], [`Consumer::auto_claim`], [`Consumer::claim`] | `XAUTOCLAIM`, `XCLAIM` |
+//! | take over from the dead | [`Fetch::claim_idle`], [`ReadNew::claim_idle`], [`Consumer::auto_claim`], [`Consumer::claim`] | `XAUTOCLAIM`, `XCLAIM` |
 //! | see what is stuck | [`Group::pending`], [`Group::pending_range`] | `XPENDING` |
 //! | keep a stream small | [`Stream::set_retention`], [`Stream::trim`], [`Stream::delete`], [`Stream::remove`] | `XTRIM`, `XDEL`, `XDELEX` |
 //! | know whether a directory is whole, and make the best of one that is not | [`check`], [`repair`] | |

@@ -238,6 +238,10 @@ fn of_several_given_back_at_once_each_who_fetches_gets_his_share_in_turn() {
         (1..=3).for_each(|seq| add(&stream, seq));
         give(&group, "x", 3);
         thread::scope(|scope| {
+            // The first of all wants what is new alone, and does not keep the next from what is left.
+            let new = group.consumer("new").read_new().block_forever();
+            let new = scope.spawn(move || new.next().unwrap());
+            until_waiting(&stream, 1);
             let fetches = ["a", "b", "c"].map(|name| fetching(scope, &group, name));
             assert_eq!(group.nack(&ids([1, 2, 3])).run().unwrap(), 3);
             // Nobody gets past those who wait.
@@ -245,6 +249,8 @@ fn of_several_given_back_at_once_each_who_fetches_gets_his_share_in_turn() {
             for (seq, fetch) in (1..).zip(fetches) {
                 assert_eq!(fetch.join().unwrap().unwrap().ids(), ids([seq]));
             }
+            add(&stream, 4);
+            assert_eq!(new.join().unwrap().ids(), ids([4]));
         });
     });
 }

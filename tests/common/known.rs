@@ -31,7 +31,13 @@ pub(crate) fn ends(answer: &Answer) -> bool {
     matches!(answer, Answer::Error(text) if ENDS.iter().any(|(end, _)| text.starts_with(end)))
 }
 
-/// An answer without what is known to differ: fields of [`KNOWN`], times, IDs made by the clock, the wording of one error.
+/// What 7.0 says of a millisecond that has no sequence number left, and what others say; no entry in these tests is large.
+const FULL: [&str; 2] = [
+    "ERR Elements are too large to be stored",
+    "ERR The ID specified in XADD is equal or smaller than the target stream top item",
+];
+
+/// An answer without what is known to differ: fields of [`KNOWN`], times, IDs made by the clock, the wording of two errors.
 pub(crate) fn seen(answer: Answer) -> Answer {
     match answer {
         Answer::Text(text) if is_made_by_the_clock(&text) => Answer::Text(b"@".to_vec()),
@@ -39,6 +45,7 @@ pub(crate) fn seen(answer: Answer) -> Answer {
         Answer::Int(int) if int > 1_000_000_000_000 => Answer::Int(-2),
         // Since 7.4 another text, for `+` and `>`.
         Answer::Error(text) if text.starts_with("ERR Unbalanced ") => Answer::Error("ERR Unbalanced".to_owned()),
+        Answer::Error(text) if text == FULL[0] => Answer::Error(FULL[1].to_owned()),
         Answer::Array(mut items) => {
             // A pending entry: how long ago it was delivered.
             if let [Answer::Text(_), Answer::Text(_), idle @ Answer::Int(_), Answer::Int(_)] = items.as_mut_slice() {

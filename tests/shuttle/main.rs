@@ -14,6 +14,7 @@ mod commit;
 mod delayed;
 mod names;
 mod publication;
+mod several;
 mod upkeep;
 mod waiting;
 mod witness;

@@ -116,7 +116,7 @@ impl Clock for Jumping {
     }
 }
 
-fn with_jumping_clock(witness: &Witness) -> (Broker, Stream, Group) {
+pub(crate) fn with_jumping_clock(witness: &Witness) -> (Broker, Stream, Group) {
     let broker = builder(Durability::Always).clock(Jumping::default()).open_on(witness.storage()).unwrap();
     let stream = broker.stream("orders").unwrap();
     let group = stream.group("billing").from_start().create().unwrap();
