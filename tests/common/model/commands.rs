@@ -22,8 +22,8 @@ pub(super) fn no_key_or_group(key: &str, group: &str) -> String {
     format!("NOGROUP No such key '{key}' or consumer group '{group}'")
 }
 
-fn flag(flag: bool) -> Answer {
-    Ok(Reply::Int(flag.into()))
+fn flag(flag: bool) -> Reply {
+    Reply::Int(flag.into())
 }
 
 fn removals(removals: Vec<Removal>) -> Reply {
@@ -68,12 +68,12 @@ impl Model {
             Command::XReadGroup(read) => self.xreadgroup(read),
             Command::XGroupCreate(create) => self.xgroup_create(create),
             Command::XGroupSetId(set) => self.xgroup_setid(set),
-            Command::XGroupDestroy { key, group } => flag(self.of_groups(key)?.groups.remove(group).is_some()),
+            Command::XGroupDestroy { key, group } => Ok(flag(self.of_groups(key)?.groups.remove(group).is_some())),
             Command::XGroupCreateConsumer { key, group, consumer } => {
                 let consumers = &mut self.group_of(key, group)?.consumers;
                 let created = !consumers.contains_key(consumer);
                 consumers.entry(consumer.clone()).or_insert(Consumer { seen_ms: now_ms, ..Consumer::default() });
-                flag(created)
+                Ok(flag(created))
             }
             Command::XGroupDelConsumer { key, group, consumer } => {
                 let group = self.group_of(key, group)?;
@@ -98,10 +98,10 @@ impl Model {
             Command::RenameNx { key, to } => {
                 self.stream(key)?;
                 if self.streams.contains_key(to) {
-                    return flag(false);
+                    return Ok(flag(false));
                 }
                 self.rename(key, to)?;
-                flag(true)
+                Ok(flag(true))
             }
             Command::Copy { source, destination, replace } => self.copy(source, destination, *replace),
             reads => self.look(reads),
@@ -220,12 +220,12 @@ impl Model {
         if to == name {
             return Err("ERR source and destination objects are the same".to_owned());
         }
-        let Some(copy) = self.streams.get(name).cloned() else { return flag(false) };
+        let Some(copy) = self.streams.get(name).cloned() else { return Ok(flag(false)) };
         if self.streams.contains_key(to) && !replace {
-            return flag(false);
+            return Ok(flag(false));
         }
         self.streams.insert(to.to_owned(), copy);
         self.schedule.stream_is_gone(to);
-        flag(true)
+        Ok(flag(true))
     }
 }
