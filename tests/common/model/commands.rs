@@ -126,7 +126,9 @@ impl Model {
 
     fn xadd(&mut self, add: &XAdd) -> Answer {
         let now_ms = self.now_ms;
-        if add.no_make_stream && !self.streams.contains_key(&add.key) {
+        // An ID that none can have is refused in any case.
+        let is_possible = add.id != IdSpec::Exact(Id::MIN);
+        if is_possible && add.no_make_stream && !self.streams.contains_key(&add.key) {
             return Ok(Reply::Null);
         }
         let once = add.idempotent.as_ref().map(|idempotent| (idempotent.producer(), Once::of(idempotent, &add.fields)));
