@@ -1,13 +1,14 @@
 //! Random sequences of commands, right, nearly right and wrong, on our broker and on a real Redis: the same replies and the same
 //! errors. Skipped, visibly, where there is no `redis-server`.
 //!
-//! Debian's Redis is 7.0: what later versions added is not asked for, and what they changed is in [`KNOWN`], [`ENDS`] and `seen`.
+//! Debian's Redis is 7.0: what later versions added is not asked for, and what they changed is in `common::known`.
 //! `STREAMLOG_SEED` repeats a run, `STREAMLOG_SEQUENCES` says how long it is.
 #![cfg(unix)]
 
 mod common {
     pub(crate) mod answer;
     pub(crate) mod ask;
+    pub(crate) mod known;
     #[allow(dead_code, reason = "one command at a time is the model test's way")]
     pub(crate) mod redis;
 }
@@ -16,6 +17,7 @@ use std::fmt::Write;
 
 use common::answer::{Answer, ask};
 use common::ask::{Command, Random, command};
+use common::known::{ends, seen};
 use common::redis::Redis;
 use streamlog::Broker;
 
@@ -30,62 +32,6 @@ const LOOKS: &[&str] = &[
     "EXISTS s t u",
 ];
 
-/// Values of maps that are not compared, and why.
-const KNOWN: &[(&str, &str)] = &[
-    ("radix-tree-keys", "we have no tree"),
-    ("radix-tree-nodes", "we have no tree"),
-    ("idle", "time"),
-    ("inactive", "time, and since 7.2"),
-    ("seen-time", "time"),
-    ("active-time", "time, and since 7.2"),
-    ("entries-read", "counted in another way since 7.2"),
-    ("lag", "counted in another way since 7.2"),
-    ("idmp-duration", "since 8.6"),
-    ("idmp-maxsize", "since 8.6"),
-    ("pids-tracked", "since 8.6"),
-    ("iids-tracked", "since 8.6"),
-    ("iids-added", "since 8.6"),
-    ("iids-duplicates", "since 8.6"),
-];
-
-/// What only we say, after which two histories differ, and why.
-const ENDS: &[(&str, &str)] = &[
-    ("ERR The ID specified in XSETID is smaller than current max_deleted_entry_id", "7.0 takes such an ID"),
-    ("ERR the name of a ", "Redis takes any bytes for a name, none included"),
-];
-
-/// An answer without what is known to differ: fields of [`KNOWN`], times, IDs made by the clock, the wording of one error.
-fn seen(answer: Answer) -> Answer {
-    match answer {
-        Answer::Text(text) if is_made_by_the_clock(&text) => Answer::Text(b"@".to_vec()),
-        // Milliseconds since the epoch.
-        Answer::Int(int) if int > 1_000_000_000_000 => Answer::Int(-2),
-        // Since 7.4 another text, for `+` and `>`.
-        Answer::Error(text) if text.starts_with("ERR Unbalanced ") => Answer::Error("ERR Unbalanced".to_owned()),
-        Answer::Array(mut items) => {
-            // A pending entry: how long ago it was delivered.
-            if let [Answer::Text(_), Answer::Text(_), idle @ Answer::Int(_), Answer::Int(_)] = items.as_mut_slice() {
-                *idle = Answer::Null;
-            }
-            let is_map = matches!(items.first(), Some(Answer::Text(name)) if name == b"name" || name == b"length");
-            if !is_map {
-                return Answer::Array(items.into_iter().map(seen).collect());
-            }
-            let pairs = items.chunks(2).filter(|pair| {
-                let known = |name: &&str| pair[0] == Answer::Text(name.as_bytes().to_vec());
-                !KNOWN.iter().any(|(name, _)| known(name))
-            });
-            Answer::Array(pairs.flatten().cloned().map(seen).collect())
-        }
-        other => other,
-    }
-}
-
-fn is_made_by_the_clock(text: &[u8]) -> bool {
-    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    digits == 13 && text.get(13) == Some(&b'-')
-}
-
 /// The first command that is answered in two ways: which, what Redis says, what we say.
 fn difference(redis: &mut Redis, commands: &[Command]) -> Option<(Command, Answer, Answer)> {
     let all = commands.iter().cloned().chain(LOOKS.iter().map(|look| command(look)));
@@ -94,7 +40,7 @@ fn difference(redis: &mut Redis, commands: &[Command]) -> Option<(Command, Answe
     let broker = Broker::in_memory().unwrap();
     for (asked, want) in all.into_iter().zip(wanted).skip(1) {
         let (want, got) = (seen(want), seen(ask(&broker, &asked)));
-        if matches!(&got, Answer::Error(text) if ENDS.iter().any(|(end, _)| text.starts_with(end))) {
+        if ends(&got) {
             break;
         }
         if want != got {

@@ -17,7 +17,7 @@ pub(crate) enum Answer {
 }
 
 impl Answer {
-    fn of(reply: Reply) -> Answer {
+    pub(crate) fn of(reply: Reply) -> Answer {
         let flat = |(name, value)| [Answer::of(name), Answer::of(value)];
         match reply {
             Reply::Status(status) => Answer::Status(status.to_owned()),

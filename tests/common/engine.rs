@@ -3,14 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use streamlog::{
-    Broker, Consumer, DelayedId, Entry, Group, Id, Idempotency, Idempotent, ManualClock, Messages, Result,
-};
+use streamlog::command::{Command, Delivered as DeliveredAt, NackMode, Reply};
+use streamlog::{Broker, Consumer, DelayedId, Entry, ErrorKind, Group, GroupStart, Id, ManualClock, Messages, Result};
 
 use super::model::{self, Model};
-use super::operation::{
-    ByConsumer, Delivered, Fields, InGroup, Limit, OnStream, Operation, Outcome, Retention, Trim, Verdict,
-};
+use super::operation::{Delivered, Fields, Operation, Outcome, Own, Retention};
 
 /// A time after every time in a test: idle times then tell when things happened.
 const LATER_MS: u64 = 1 << 50;
@@ -67,17 +64,42 @@ impl Engine {
     }
 
     pub(crate) fn apply(&mut self, operation: &Operation) -> Outcome {
-        self.attempt(operation).unwrap_or_else(|error| Outcome::Error(error.kind()))
+        match operation {
+            Operation::Redis(command) => {
+                self.scan(command);
+                let reply = self.broker.execute(command).map(without_segments);
+                Outcome::Redis(reply.map_err(|error| command.error_text(&error)))
+            }
+            Operation::Own(own) => self.own(own).unwrap_or_else(|error| Outcome::Error(error.kind())),
+        }
     }
 
-    fn attempt(&mut self, operation: &Operation) -> Result<Outcome> {
-        match operation {
-            Operation::SetClock(now_ms) => {
+    /// What a range reads a scan meets.
+    fn scan(&self, command: &Command) {
+        let (Command::XRange(range) | Command::XRevRange(range)) = command else { return };
+        let scan = || {
+            let whole = self.broker.stream(&range.key)?.range((range.first, range.last));
+            let whole = whole.count(range.count.map_or(usize::MAX, |count| usize::try_from(count).unwrap()));
+            let whole = if matches!(command, Command::XRevRange(_)) { whole.rev() } else { whole };
+            let scanned: Vec<Entry> = whole.clone().iter().collect::<Result<_>>()?;
+            assert_eq!(scanned, whole.read()?, "a scan meets what a read returns");
+            Ok(())
+        };
+        let scanned: Result<()> = scan();
+        scanned.expect("ranges can be read");
+    }
+
+    fn own(&mut self, own: &Own) -> Result<Outcome> {
+        Ok(match own {
+            Own::SetClock(now_ms) => {
                 self.clock.set(*now_ms);
-                Ok(Outcome::Done)
+                Outcome::Done
             }
-            Operation::ApplyRetention => self.broker.trim_step().map(|()| Outcome::Done),
-            Operation::AddDue => {
+            Own::ApplyRetention => {
+                self.broker.trim_step()?;
+                Outcome::Done
+            }
+            Own::AddDue => {
                 let mut done = 0;
                 loop {
                     match self.broker.due_step()? {
@@ -86,97 +108,105 @@ impl Engine {
                     }
                 }
             }
-            Operation::On(stream, operation) => self.on_stream(stream, operation),
-            Operation::In(names, operation) => self.in_group(names, operation),
-            Operation::By(names, operation) => self.by_consumer(names, operation),
-        }
-    }
-
-    fn on_stream(&self, name: &str, operation: &OnStream) -> Result<Outcome> {
-        let stream = self.broker.stream(name)?;
-        Ok(match operation {
-            OnStream::Create => Outcome::Flag(stream.create()?),
-            OnStream::DeleteStream => Outcome::Flag(stream.delete_stream()?),
-            OnStream::Add { id, fields, trim: None } => Outcome::Ids(vec![stream.entry(fields).id(*id).add()?]),
-            OnStream::Add { id, fields, trim: Some(trim) } => {
-                Outcome::Ids(vec![stream.entry(fields).id(*id).trim((*trim).into()).add()?])
-            }
-            OnStream::AddOnce { producer, id, fields, trim } => {
-                let once = match id {
-                    Some(id) => Idempotent::new(producer, id),
-                    None => Idempotent::by_content(producer),
-                };
-                let entry = stream.entry(fields).idempotent(once).existing_stream();
-                Outcome::Ids(vec![match trim {
-                    Some(trim) => entry.trim((*trim).into()).add()?,
-                    None => entry.add()?,
-                }])
-            }
-            OnStream::SetIdempotency(seconds, ids) => {
-                stream.set_idempotency(Idempotency::default().seconds(*seconds)?.ids(*ids)?)?;
-                Outcome::Done
-            }
-            OnStream::Remove(ids, references) => Outcome::Removed(stream.remove(ids, *references)?),
-            OnStream::AddBatch { entries, trim } => {
+            Own::Create(name) => Outcome::Flag(self.broker.stream(name)?.create()?),
+            Own::AddBatch { stream, entries, trim } => {
+                let stream = self.broker.stream(stream)?;
                 let mut batch = stream.batch();
                 for (id, fields) in entries {
                     batch.push_with_id(*id, fields)?;
                 }
                 Outcome::Ids(match trim {
-                    Some(trim) => batch.trim((*trim).into()).add()?,
+                    Some(trim) => batch.trim(*trim).add()?,
                     None => batch.add()?,
                 })
             }
-            OnStream::Delay { due_ms, fields } => {
-                Outcome::Scheduled(scheduled(stream.entry(fields).at(*due_ms).schedule()?.id()))
-            }
-            OnStream::Cancel(id) => Outcome::Flag(stream.cancel_delayed(id.to_string().parse()?)?),
-            OnStream::Delete(ids) => Outcome::Count(stream.delete(ids)?),
-            OnStream::Trim(trim) => Outcome::Count(stream.trim((*trim).into())?),
-            OnStream::SetRetention(retention) => {
-                stream.set_retention((*retention).into())?;
+            Own::SetRetention(name, retention) => {
+                self.broker.stream(name)?.set_retention((*retention).into())?;
                 Outcome::Done
             }
-            OnStream::Rename(to, true) => {
-                stream.rename_to(to)?;
+            Own::Delay { stream, due_ms, fields } => {
+                Outcome::Scheduled(scheduled(self.broker.stream(stream)?.entry(fields).at(*due_ms).schedule()?.id()))
+            }
+            Own::Cancel(name, id) => Outcome::Flag(self.broker.stream(name)?.cancel_delayed(id.to_string().parse()?)?),
+            Own::Ensure { names, start } => {
+                let group = self.broker.stream(&names[0])?.group(&names[1]).start_at(*start).ensure()?;
+                self.groups.entry(names.clone()).or_insert(group);
                 Outcome::Done
             }
-            OnStream::Rename(to, false) => Outcome::Flag(stream.rename_to_new(to)?),
-            OnStream::Copy(to, true) => {
-                stream.copy_to(to)?;
-                Outcome::Done
-            }
-            OnStream::Copy(to, false) => Outcome::Flag(stream.copy_to_new(to)?),
-            OnStream::SetLast { id, entries_added, max_deleted_id } => {
-                let set = stream.set_last_id(*id).max_deleted_id(*max_deleted_id);
-                match entries_added {
-                    Some(entries) => set.entries_added(*entries).set()?,
-                    None => set.set()?,
-                }
-                Outcome::Done
-            }
-            OnStream::Range { bounds, backwards, count } => {
-                let mut range = stream.range(*bounds);
-                if *backwards {
-                    range = range.rev();
-                }
-                if let Some(count) = count {
-                    range = range.count(*count);
-                }
-                let scanned: Vec<Entry> = range.clone().iter().collect::<Result<_>>()?;
-                let read = range.read()?;
-                assert_eq!(scanned, read, "a scan meets what a read returns");
-                Outcome::Entries(read.iter().map(entry).collect())
-            }
-            OnStream::Read { after, count } => {
-                let read = stream.read(*after);
-                let found = match count {
-                    Some(count) => read.count(*count).next()?,
-                    None => read.next()?,
+            Own::Nack { nack: asked, delay_ms } => {
+                let nack = self.group([&asked.key, &asked.group])?.nack(&asked.ids);
+                let nack = nack.after(Duration::from_millis(*delay_ms));
+                let nack = match asked.mode {
+                    NackMode::Silent => nack.silent(),
+                    NackMode::Fail => nack,
+                    NackMode::Fatal => nack.fatal(),
                 };
-                Outcome::Entries(found.iter().map(entry).collect())
+                let nack = if asked.force { nack.force() } else { nack };
+                Outcome::Count(match asked.retry_count {
+                    Some(deliveries) => nack.deliveries(u32::try_from(deliveries).unwrap()).run()?,
+                    None => nack.run()?,
+                })
             }
+            Own::Fetch { names, count, claim_idle_ms } => {
+                let mut fetch = self.worker(names)?.fetch().count(*count);
+                if let Some(idle) = claim_idle_ms {
+                    fetch = fetch.claim_idle(Duration::from_millis(*idle));
+                }
+                Outcome::Messages(delivered(&fetch.next()?), Id::MIN)
+            }
+            Own::ByHandle(command) => self.by_handle(command)?,
         })
+    }
+
+    fn by_handle(&mut self, command: &Command) -> Result<Outcome> {
+        let messages = match command {
+            Command::XReadGroup(read) => {
+                let (stream, start) = &read.streams[0];
+                let consumer = self.group([stream, &read.group])?.consumer(&read.consumer);
+                let count = read.limits.count.map_or(usize::MAX, |count| usize::try_from(count).unwrap());
+                match start {
+                    GroupStart::PendingAfter(after) => consumer.history(*after).count(count).read()?,
+                    GroupStart::New => {
+                        let mut new = consumer.read_new().count(count);
+                        if let Some(idle) = read.claim {
+                            new = new.claim_idle(idle);
+                        }
+                        if read.no_ack { new.no_ack().next()? } else { new.next()? }
+                    }
+                }
+            }
+            Command::XClaim(asked) => {
+                let consumer = self.group([&asked.key, &asked.group])?.consumer(&asked.consumer);
+                let mut claim = consumer.claim(&asked.ids).min_idle(asked.min_idle);
+                if asked.force {
+                    claim = claim.force();
+                }
+                match asked.delivered {
+                    None => {}
+                    Some(DeliveredAt::Ago(idle)) => claim = claim.idle(idle),
+                    Some(DeliveredAt::AtMs(ms)) => claim = claim.delivered_at_ms(ms),
+                }
+                if let Some(id) = asked.last_id {
+                    claim = claim.last_id(id);
+                }
+                if let Some(deliveries) = asked.retry_count {
+                    claim = claim.deliveries(u32::try_from(deliveries).unwrap());
+                }
+                claim.run()?
+            }
+            Command::XAutoClaim(asked) => {
+                let group = match (self.group([&asked.key, &asked.group]), asked.count) {
+                    // Refused before anybody looks for the group.
+                    (Err(_), 0) => return Ok(Outcome::Error(ErrorKind::InvalidArgument)),
+                    (group, _) => group?,
+                };
+                let claim = group.consumer(&asked.consumer).auto_claim(asked.min_idle).start(asked.start);
+                let claimed = claim.count(usize::try_from(asked.count).unwrap()).run()?;
+                return Ok(Outcome::Messages(delivered(&claimed.messages), claimed.next));
+            }
+            other => unreachable!("{other:?} says all there is to say"),
+        };
+        Ok(Outcome::Messages(delivered(&messages), Id::MIN))
     }
 
     /// The group's handle: the first that could be had.
@@ -188,129 +218,6 @@ impl Engine {
         let group = self.broker.stream(&names[0])?.group(&names[1]).existing()?;
         self.groups.insert(names, group.clone());
         Ok(group)
-    }
-
-    fn in_group(&mut self, names: &[String; 2], operation: &InGroup) -> Result<Outcome> {
-        let new = self.broker.stream(&names[0])?.group(&names[1]);
-        let made = match operation {
-            InGroup::Create { start, entries_read: None } => Some(new.start_at(*start).create()?),
-            InGroup::Create { start, entries_read: Some(read) } => {
-                Some(new.start_at(*start).entries_read(*read).create()?)
-            }
-            InGroup::Ensure { start } => Some(new.start_at(*start).ensure()?),
-            _ => None,
-        };
-        if let Some(group) = made {
-            self.groups.entry(names.clone()).or_insert(group);
-            return Ok(Outcome::Done);
-        }
-        let group = match (self.group(names.each_ref()), operation) {
-            (Err(_), InGroup::Destroy) => return Ok(Outcome::Flag(false)),
-            (group, _) => group?,
-        };
-        Ok(match operation {
-            InGroup::Create { .. } | InGroup::Ensure { .. } => unreachable!("done above"),
-            InGroup::Destroy => Outcome::Flag(group.destroy()?),
-            InGroup::SetCursor(to, None) => {
-                group.set_cursor(*to)?;
-                Outcome::Done
-            }
-            InGroup::SetCursor(to, read) => {
-                group.set_cursor_and_read(*to, *read)?;
-                Outcome::Done
-            }
-            InGroup::CreateConsumer(name) => Outcome::Flag(group.create_consumer(name)?),
-            InGroup::DeleteConsumer(name) => Outcome::Count(group.delete_consumer(name)?),
-            InGroup::Ack(ids) => Outcome::Count(group.ack(ids)?),
-            InGroup::AckAndDelete(ids, references) => Outcome::Removed(group.ack_and_delete(ids, *references)?),
-            InGroup::Nack { ids, how } => {
-                let nack = group.nack(ids).after(Duration::from_millis(how.delay_ms));
-                let nack = match how.verdict {
-                    Verdict::Silent => nack.silent(),
-                    Verdict::Fail => nack,
-                    Verdict::Fatal => nack.fatal(),
-                };
-                let nack = if how.force { nack.force() } else { nack };
-                Outcome::Count(match how.deliveries {
-                    Some(deliveries) => nack.deliveries(deliveries).run()?,
-                    None => nack.run()?,
-                })
-            }
-            InGroup::PendingRange { bounds, idle_ms, consumer, count } => {
-                let mut range = group.pending_range(*bounds).idle(Duration::from_millis(*idle_ms));
-                if let Some(name) = consumer {
-                    range = range.consumer(name);
-                }
-                if let Some(count) = count {
-                    range = range.count(*count);
-                }
-                let rows = range.read()?.into_iter();
-                Outcome::Pending(rows.map(|row| (row.id, row.consumer, millis(row.idle), row.deliveries)).collect())
-            }
-        })
-    }
-
-    fn by_consumer(&mut self, names: &[String; 3], operation: &ByConsumer) -> Result<Outcome> {
-        let [stream, group, name] = names;
-        if let ByConsumer::Fetch { count, claim_idle_ms } = operation {
-            let mut fetch = self.worker(names)?.fetch().count(*count);
-            if let Some(idle) = claim_idle_ms {
-                fetch = fetch.claim_idle(Duration::from_millis(*idle));
-            }
-            return Ok(Outcome::Messages(delivered(&fetch.next()?)));
-        }
-        let group = match (self.group([stream, group]), operation) {
-            // Refused before anybody looks for the group.
-            (Err(_), ByConsumer::AutoClaim { count: 0, .. }) => {
-                return Ok(Outcome::Error(streamlog::ErrorKind::InvalidArgument));
-            }
-            (group, _) => group?,
-        };
-        let consumer = group.consumer(name);
-        Ok(match operation {
-            ByConsumer::Fetch { .. } => unreachable!("done above"),
-            ByConsumer::ReadNew { count, no_ack, claim_idle_ms } => {
-                let mut read = consumer.read_new().count(*count);
-                if let Some(ms) = claim_idle_ms {
-                    read = read.claim_idle(Duration::from_millis(*ms));
-                }
-                Outcome::Messages(delivered(&if *no_ack { read.no_ack().next()? } else { read.next()? }))
-            }
-            ByConsumer::History { after, count } => {
-                let history = consumer.history(*after);
-                let history = if let Some(count) = count { history.count(*count) } else { history };
-                Outcome::Messages(delivered(&history.read()?))
-            }
-            ByConsumer::Claim { ids, min_idle_ms, how } => {
-                let mut claim = consumer.claim(ids).min_idle(Duration::from_millis(*min_idle_ms));
-                if how.force {
-                    claim = claim.force();
-                }
-                if let Some(idle) = how.idle_ms {
-                    claim = claim.idle(Duration::from_millis(idle));
-                }
-                if let Some(ms) = how.at_ms {
-                    claim = claim.delivered_at_ms(ms);
-                }
-                if let Some(id) = how.last_id {
-                    claim = claim.last_id(id);
-                }
-                if let Some(deliveries) = how.deliveries {
-                    claim = claim.deliveries(deliveries);
-                }
-                if how.just_ids { Outcome::Ids(claim.just_ids()?) } else { Outcome::Messages(delivered(&claim.run()?)) }
-            }
-            ByConsumer::AutoClaim { min_idle_ms, start, count, just_ids } => {
-                let claim = consumer.auto_claim(Duration::from_millis(*min_idle_ms)).start(*start).count(*count);
-                if *just_ids {
-                    let claimed = claim.just_ids()?;
-                    Outcome::AutoClaimedIds(claimed.ids, claimed.deleted, claimed.next)
-                } else {
-                    let claimed = claim.run()?;
-                    Outcome::AutoClaimed(delivered(&claimed.messages), claimed.next)
-                }
-            }
-        })
     }
 
     /// The consumer's handle that fetches, made when there is a group for it.
@@ -398,10 +305,10 @@ pub(crate) fn view(model: &Model) -> View {
 
 fn model_stream_view(stream: &model::Stream, delayed: Vec<(u64, Id)>) -> StreamView {
     let groups = stream.groups.iter().map(|(name, group)| {
-        let with = |name: &String| group.pending.values().filter(|row| row.consumer == *name).count() as u64;
         let mut ids = group.pending.keys();
         let first = ids.next();
-        let counts = group.consumers.keys().map(|name| (name.clone(), with(name))).filter(|(_, count)| *count > 0);
+        let counts =
+            group.consumers.keys().map(|name| (name.clone(), group.pending_with(name))).filter(|(_, count)| *count > 0);
         let view = GroupView {
             cursor: group.cursor,
             entries_read: group.entries_read,
@@ -419,7 +326,9 @@ fn model_stream_view(stream: &model::Stream, delayed: Vec<(u64, Id)>) -> StreamV
             consumers: group
                 .consumers
                 .iter()
-                .map(|(name, consumer)| (name.clone(), (with(name), consumer.seen_ms, consumer.active_ms)))
+                .map(|(name, consumer)| {
+                    (name.clone(), (group.pending_with(name), consumer.seen_ms, consumer.active_ms))
+                })
                 .collect(),
         };
         (name.clone(), view)
@@ -452,6 +361,15 @@ pub(crate) fn adopt_seen_times(model: &mut Model, engine: &View) {
     }
 }
 
+/// A reply without what only the engine has: its segments, told of as Redis's tree; and duplicates that producers sent, of
+/// which a crash may forget some.
+fn without_segments(reply: Reply) -> Reply {
+    let Reply::Map(mut pairs) = reply else { return reply };
+    let left_out = ["radix-tree-keys", "radix-tree-nodes", "iids-duplicates"].map(Reply::bulk);
+    pairs.retain(|(name, _)| !left_out.contains(name));
+    Reply::Map(pairs)
+}
+
 fn entry(entry: &Entry) -> (Id, Fields) {
     (entry.id, fields(entry.fields()))
 }
@@ -469,23 +387,6 @@ fn delivered(messages: &Messages) -> Delivered {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap()
-}
-
-impl From<Trim> for streamlog::Trim {
-    fn from(trim: Trim) -> streamlog::Trim {
-        let by = match trim.limit {
-            Limit::Len(entries) => streamlog::Trim::max_len(entries),
-            Limit::MinId(id) => streamlog::Trim::min_id(id),
-            Limit::AgeMs(age) => streamlog::Trim::max_age(Duration::from_millis(age)),
-            Limit::None => {
-                let all =
-                    if trim.only_acknowledged { streamlog::Trim::acknowledged() } else { streamlog::Trim::max_len(0) };
-                return all.references(trim.references);
-            }
-        };
-        let by = by.references(trim.references);
-        if trim.only_acknowledged { by.only_acknowledged() } else { by }
-    }
 }
 
 impl From<Retention> for streamlog::Retention {

@@ -2,13 +2,16 @@
 //! just beside; groups that exist. Zeros make the simplest operation, so that what fails shrinks.
 
 use std::ops::Bound;
+use std::time::Duration;
 
-use streamlog::{Id, IdSpec, References, StartAt};
+use streamlog::command::{
+    Command, Delivered, NackMode, ReadLimits, Wait, XAdd, XAutoClaim, XCfgSet, XClaim, XGroupCreate, XGroupSetId,
+    XNack, XPendingRange, XRange, XRead, XReadGroup, XSetId,
+};
+use streamlog::{GroupStart, Id, IdSpec, Idempotent, References, StartAt, Trim};
 
 use super::model::Model;
-use super::operation::{
-    Bounds, ByConsumer, Fields, HowToClaim, HowToNack, InGroup, Limit, OnStream, Operation, Retention, Trim, Verdict,
-};
+use super::operation::{Fields, Operation, Own, Retention};
 
 const STREAMS: [&str; 2] = ["orders", "audit"];
 const GROUPS: [&str; 2] = ["billing", "search"];
@@ -104,7 +107,7 @@ impl<'a> Dice<'a> {
         ids
     }
 
-    fn bounds(&mut self, stream: &str) -> Bounds {
+    fn bounds(&mut self, stream: &str) -> (Bound<Id>, Bound<Id>) {
         let mut bound = || match self.below(4) {
             0 | 1 => Bound::Unbounded,
             2 => Bound::Included(self.id(stream)),
@@ -119,12 +122,16 @@ impl<'a> Dice<'a> {
     }
 
     /// Small; 0 now and then.
-    fn count(&mut self) -> usize {
-        usize::from((self.below(16) + 1) % 16)
+    fn count(&mut self) -> u64 {
+        u64::from((self.below(16) + 1) % 16)
     }
 
     fn some_ms(&mut self) -> u64 {
         [0, 1, 3, 10, 50, 1 << 40][usize::from(self.below(6))]
+    }
+
+    fn some_time(&mut self) -> Duration {
+        Duration::from_millis(self.some_ms())
     }
 
     fn fields(&mut self) -> Fields {
@@ -177,16 +184,16 @@ impl<'a> Dice<'a> {
         (0..self.below(16)).map(|at| (id(self, at), self.fields())).collect()
     }
 
+    /// By length or ID only, or in one of the ways that Redis has not.
     fn trim(&mut self, stream: &str) -> Trim {
-        let limit = match self.below(4) {
-            0 => Limit::Len(u64::from(self.below(64))),
-            1 => Limit::MinId(self.id(stream)),
-            2 => Limit::AgeMs(self.some_ms()),
-            _ => Limit::None,
+        let trim = match self.below(4) {
+            0 => Trim::max_len(u64::from(self.below(64))),
+            1 => Trim::min_id(self.id(stream)),
+            2 => Trim::max_age(self.some_time()),
+            _ => Trim::acknowledged(),
         };
-        // Everything goes only if acknowledged.
-        let only_acknowledged = limit == Limit::None || self.one_in(3);
-        Trim { limit, only_acknowledged, references: self.references() }
+        let trim = if self.one_in(3) { trim.only_acknowledged() } else { trim };
+        trim.references(self.references())
     }
 
     fn references(&mut self) -> References {
@@ -198,13 +205,51 @@ impl<'a> Dice<'a> {
         ["p", "q", "r"][usize::from(self.below(3))].to_owned()
     }
 
-    fn nack(&mut self) -> HowToNack {
-        HowToNack {
-            verdict: [Verdict::Fail, Verdict::Silent, Verdict::Fatal][usize::from(self.below(3))],
-            deliveries: self.option(5, |dice| u32::from(dice.below(5))),
-            delay_ms: if self.one_in(2) { u64::from(self.below(40)) } else { 0 },
+    /// With content of which some comes twice.
+    fn once(&mut self) -> Option<(Idempotent, Fields)> {
+        self.option(4, |dice| {
+            let producer = dice.name();
+            let once = match dice.option(2, Dice::name) {
+                Some(id) => Idempotent::new(producer, id),
+                None => Idempotent::by_content(producer),
+            };
+            (once, vec![(b"n".to_vec(), vec![dice.below(3)])])
+        })
+    }
+
+    fn add(&mut self, key: String) -> XAdd {
+        let (idempotent, id, fields) = match self.once() {
+            Some((once, fields)) => (Some(once), IdSpec::Auto, fields),
+            None => (None, self.new_id(&key), self.fields()),
+        };
+        let no_make_stream = self.one_in(if idempotent.is_some() { 2 } else { 8 });
+        let trim = self.option(8, |dice| dice.trim(&key));
+        XAdd { key, no_make_stream, idempotent, trim, id, fields }
+    }
+
+    fn nack(&mut self, key: String, group: String) -> XNack {
+        XNack {
+            ids: self.ids(&key),
+            key,
+            group,
+            mode: [NackMode::Fail, NackMode::Silent, NackMode::Fatal][usize::from(self.below(3))],
+            retry_count: self.option(5, |dice| u64::from(dice.below(5))),
             force: self.one_in(4),
         }
+    }
+
+    /// One stream, or both of them.
+    fn streams<T>(&mut self, stream: &str, from: impl Fn(&mut Self, &str) -> T) -> Vec<(String, T)> {
+        let mut streams = vec![stream];
+        if self.one_in(4) {
+            streams.extend(STREAMS.into_iter().find(|name| *name != stream));
+        }
+        streams.into_iter().map(|name| (name.to_owned(), from(self, name))).collect()
+    }
+
+    fn limits(&mut self, one_in: u8) -> ReadLimits {
+        let max_count = self.option(8, |dice| 1 + u64::from(dice.below(6)));
+        ReadLimits { count: self.option(one_in, Dice::count), max_count, max_size: None }
     }
 
     fn retention(&mut self) -> Retention {
@@ -226,132 +271,203 @@ impl<'a> Dice<'a> {
     }
 
     pub(crate) fn operation(&mut self) -> Operation {
-        match self.below(100) {
-            0..7 => Operation::SetClock(self.model.now_ms + u64::from(self.below(8))),
-            7 => Operation::SetClock(self.model.now_ms.saturating_sub(u64::from(self.below(30)))),
-            8 => Operation::ApplyRetention,
-            9..12 => Operation::AddDue,
+        let own = match self.below(100) {
+            0..7 => Own::SetClock(self.model.now_ms + u64::from(self.below(8))),
+            7 => Own::SetClock(self.model.now_ms.saturating_sub(u64::from(self.below(30)))),
+            8 => Own::ApplyRetention,
+            9..12 => Own::AddDue,
             12..47 => {
                 let stream = self.stream();
-                let operation = self.on_stream(&stream);
-                Operation::On(stream, operation)
+                return self.on_stream(stream);
             }
             kind => {
                 let stream = self.stream();
                 let group = self.group(&stream);
                 // Most is in vain before there is a group.
                 if kind < 64 || !self.has_groups(&stream) && !self.one_in(8) {
-                    let operation = self.in_group(&stream);
-                    return Operation::In([stream, group], operation);
+                    return self.in_group(stream, group);
                 }
-                let operation = self.by_consumer(&stream);
-                Operation::By([stream, group, self.consumer()], operation)
+                let consumer = self.consumer();
+                return self.by_consumer(stream, group, consumer);
             }
-        }
+        };
+        Operation::Own(own)
     }
 
-    fn on_stream(&mut self, stream: &str) -> OnStream {
-        let exhausted = self.model.streams.get(stream).is_some_and(|stream| stream.last_id.ms > u64::MAX / 2);
+    fn on_stream(&mut self, key: String) -> Operation {
+        let exhausted = self.model.streams.get(&key).is_some_and(|stream| stream.last_id.ms > u64::MAX / 2);
         if exhausted && self.one_in(4) {
-            return OnStream::DeleteStream;
+            return Operation::Redis(Command::Del { keys: vec![key] });
         }
-        match self.below(63) {
-            0..18 => OnStream::Add {
-                id: self.new_id(stream),
-                fields: self.fields(),
-                trim: self.option(8, |dice| dice.trim(stream)),
-            },
-            18..25 => {
-                OnStream::AddBatch { entries: self.batch(stream), trim: self.option(6, |dice| dice.trim(stream)) }
+        Operation::Redis(match self.below(67) {
+            0..22 => Command::XAdd(self.add(key)),
+            22..29 => {
+                let (entries, trim) = (self.batch(&key), self.option(6, |dice| dice.trim(&key)));
+                return Operation::Own(Own::AddBatch { stream: key, entries, trim });
             }
-            25..31 => OnStream::Delete(self.ids(stream)),
-            31..34 => OnStream::Trim(self.trim(stream)),
-            34..36 => OnStream::SetRetention(self.retention()),
-            36..40 => OnStream::Range {
-                bounds: self.bounds(stream),
-                backwards: self.one_in(2),
-                count: self.option(2, Dice::count),
-            },
-            44..48 => OnStream::AddOnce {
-                producer: self.name(),
-                id: self.option(2, Dice::name),
-                fields: vec![(b"n".to_vec(), vec![self.below(3)])],
-                trim: self.option(8, |dice| dice.trim(stream)),
-            },
-            57..61 => OnStream::Delay { due_ms: self.due_ms(), fields: self.fields() },
-            61..63 => OnStream::Cancel(self.scheduled()),
-            48..51 => OnStream::Remove(self.ids(stream), self.references()),
-            52 => OnStream::Rename(self.stream(), self.one_in(2)),
-            53 => OnStream::Copy(self.other(stream), self.one_in(2)),
-            54..57 => OnStream::SetLast {
-                id: self.last_id(stream),
+            29..34 => Command::XDel { ids: self.ids(&key), key },
+            34..37 => Command::XTrim { trim: self.trim(&key), key },
+            37..39 => return Operation::Own(Own::SetRetention(key, self.retention())),
+            39..43 => {
+                let (first, last) = self.bounds(&key);
+                let range = XRange { key, first, last, count: self.option(2, Dice::count) };
+                if self.one_in(2) { Command::XRevRange(range) } else { Command::XRange(range) }
+            }
+            43..45 => Command::XRead(XRead {
+                limits: self.limits(2),
+                wait: Wait::No,
+                streams: self.streams(&key, Dice::start),
+            }),
+            45..49 => {
+                return Operation::Own(Own::Delay { stream: key, due_ms: self.due_ms(), fields: self.fields() });
+            }
+            49..51 => return Operation::Own(Own::Cancel(key, self.scheduled())),
+            51..54 => Command::XDelEx { ids: self.ids(&key), key, references: self.references() },
+            54 => {
+                let to = self.stream();
+                if self.one_in(2) { Command::Rename { key, to } } else { Command::RenameNx { key, to } }
+            }
+            55 => Command::Copy { destination: self.other(&key), source: key, replace: self.one_in(2) },
+            56..59 => Command::XSetId(XSetId {
+                last_id: self.last_id(&key),
                 entries_added: self.option(3, |dice| u64::from(dice.below(64))),
-                max_deleted_id: self.option(4, |dice| dice.id(stream)).unwrap_or(Id::MIN),
-            },
-            51 => OnStream::SetIdempotency(1 + u32::from(self.below(2)), 1 + u32::from(self.below(3))),
-            40..42 => OnStream::Read { after: self.start(stream), count: self.option(2, Dice::count) },
-            _ if self.one_in(8) => OnStream::DeleteStream,
-            _ => OnStream::Create,
+                max_deleted_id: self.option(4, |dice| dice.id(&key)),
+                key,
+            }),
+            59 => {
+                let seconds = self.option(2, |dice| 1 + u32::from(dice.below(2)));
+                let ids = if seconds.is_none() || self.one_in(2) { Some(1 + u32::from(self.below(3))) } else { None };
+                Command::XCfgSet(XCfgSet { key, seconds, ids })
+            }
+            60..64 => self.look(key),
+            _ if self.one_in(8) => self.delete(key),
+            _ => return Operation::Own(Own::Create(key)),
+        })
+    }
+
+    fn delete(&mut self, key: String) -> Command {
+        match self.below(4) {
+            0 => Command::Unlink { keys: vec![key] },
+            1 => Command::Del { keys: vec![self.other(&key), key] },
+            _ => Command::Del { keys: vec![key] },
         }
     }
 
-    fn in_group(&mut self, stream: &str) -> InGroup {
-        if !self.has_groups(stream) && !self.one_in(8) {
-            return InGroup::Ensure { start: self.start(stream) };
-        }
-        match self.below(24) {
-            0 => InGroup::Create {
-                start: self.start(stream),
-                entries_read: self.option(3, |dice| u64::from(dice.below(20))),
-            },
-            1 => InGroup::Ensure { start: self.start(stream) },
-            2..4 => InGroup::SetCursor(self.start(stream), self.option(3, |dice| u64::from(dice.below(20)))),
-            17..20 => InGroup::AckAndDelete(self.ids(stream), self.references()),
-            20..24 => InGroup::Nack { ids: self.ids(stream), how: self.nack() },
-            4..10 => InGroup::Ack(self.ids(stream)),
-            10..14 => InGroup::PendingRange {
-                bounds: self.bounds(stream),
-                idle_ms: self.some_ms(),
-                consumer: self.option(2, Dice::consumer),
-                count: self.option(2, Dice::count),
-            },
-            14 => InGroup::CreateConsumer(self.consumer()),
-            15 => InGroup::DeleteConsumer(self.consumer()),
-            _ if self.one_in(3) => InGroup::Destroy,
-            _ => InGroup::CreateConsumer(self.consumer()),
+    fn look(&mut self, key: String) -> Command {
+        match self.below(6) {
+            0 => Command::XInfoStream { key },
+            1 => Command::XInfoStreamFull { key, count: self.count() },
+            2 => Command::XInfoGroups { key },
+            3 => Command::XLen { key },
+            4 => Command::Exists { keys: vec![self.other(&key), key] },
+            _ => Command::Type { key },
         }
     }
 
-    fn by_consumer(&mut self, stream: &str) -> ByConsumer {
-        match self.below(33) {
-            0..11 => ByConsumer::ReadNew {
-                count: self.count(),
-                no_ack: self.one_in(5),
-                claim_idle_ms: self.option(4, Dice::some_ms),
-            },
-            11..15 => ByConsumer::History {
-                after: if self.one_in(2) { self.id(stream) } else { Id::MIN },
-                count: self.option(2, Dice::count),
-            },
-            15..23 => ByConsumer::Fetch { count: self.count(), claim_idle_ms: self.option(2, Dice::some_ms) },
-            23..28 => ByConsumer::Claim {
-                ids: self.ids(stream),
-                min_idle_ms: self.some_ms(),
-                how: HowToClaim {
-                    force: self.one_in(3),
-                    idle_ms: self.option(4, |dice| u64::from(dice.below(50)).min(dice.model.now_ms)),
-                    at_ms: self.option(6, |dice| dice.model.now_ms + u64::from(dice.below(20))),
-                    deliveries: self.option(4, |dice| u32::from(dice.below(5))),
-                    last_id: self.option(6, |dice| dice.id(stream)),
-                    just_ids: self.one_in(4),
+    fn in_group(&mut self, key: String, group: String) -> Operation {
+        if !self.has_groups(&key) && !self.one_in(8) {
+            let start = self.start(&key);
+            return Operation::Own(Own::Ensure { names: [key, group], start });
+        }
+        let entries_read = |dice: &mut Self| dice.option(3, |dice| u64::from(dice.below(20)));
+        Operation::Redis(match self.below(28) {
+            0 => Command::XGroupCreate(XGroupCreate {
+                start: self.start(&key),
+                key,
+                group,
+                make_stream: !self.one_in(3),
+                entries_read: entries_read(self),
+            }),
+            1 => {
+                let start = self.start(&key);
+                return Operation::Own(Own::Ensure { names: [key, group], start });
+            }
+            2..4 => {
+                Command::XGroupSetId(XGroupSetId { to: self.start(&key), key, group, entries_read: entries_read(self) })
+            }
+            4..10 => Command::XAck { ids: self.ids(&key), key, group },
+            10..14 => {
+                let (first, last) = self.bounds(&key);
+                let (idle, consumer) = (self.some_time(), self.option(2, Dice::consumer));
+                let count = self.option(2, Dice::count).unwrap_or(1_000_000);
+                Command::XPendingRange(XPendingRange { key, group, idle, first, last, count, consumer })
+            }
+            14 => Command::XGroupCreateConsumer { key, group, consumer: self.consumer() },
+            15 => Command::XGroupDelConsumer { key, group, consumer: self.consumer() },
+            17..20 => Command::XAckDel { ids: self.ids(&key), key, group, references: self.references() },
+            20..24 => {
+                let nack = self.nack(key, group);
+                if self.one_in(2) {
+                    return Operation::Own(Own::Nack { nack, delay_ms: u64::from(self.below(40)) });
+                }
+                Command::XNack(nack)
+            }
+            24..26 => Command::XPending { key, group },
+            26..28 => Command::XInfoConsumers { key, group },
+            _ if self.one_in(3) => Command::XGroupDestroy { key, group },
+            _ => Command::XGroupCreateConsumer { key, group, consumer: self.consumer() },
+        })
+    }
+
+    fn by_consumer(&mut self, key: String, group: String, consumer: String) -> Operation {
+        let by_handle = self.one_in(3);
+        let command = match self.below(33) {
+            0..15 => self.read_group(&key, group, consumer),
+            15..23 => {
+                let (count, claim_idle_ms) = (self.count() as usize, self.option(2, Dice::some_ms));
+                return Operation::Own(Own::Fetch { names: [key, group, consumer], count, claim_idle_ms });
+            }
+            23..28 => Command::XClaim(XClaim {
+                ids: self.ids(&key),
+                min_idle: self.some_time(),
+                delivered: match self.below(8) {
+                    0 | 1 => {
+                        Some(Delivered::Ago(Duration::from_millis(u64::from(self.below(50)).min(self.model.now_ms))))
+                    }
+                    2 => Some(Delivered::AtMs(self.model.now_ms + u64::from(self.below(20)))),
+                    3 => Some(Delivered::AtMs(self.model.now_ms.saturating_sub(u64::from(self.below(20))))),
+                    _ => None,
                 },
-            },
-            _ => ByConsumer::AutoClaim {
-                min_idle_ms: self.some_ms(),
-                start: if self.one_in(2) { self.id(stream) } else { Id::MIN },
-                count: self.count(),
-                just_ids: self.one_in(4),
-            },
-        }
+                retry_count: self.option(4, |dice| u64::from(dice.below(5))),
+                force: self.one_in(3),
+                just_ids: self.one_in(4) && !by_handle,
+                last_id: self.option(6, |dice| dice.id(&key)),
+                key,
+                group,
+                consumer,
+            }),
+            _ => Command::XAutoClaim(XAutoClaim {
+                min_idle: self.some_time(),
+                start: if self.one_in(2) { self.id(&key) } else { Id::MIN },
+                // Redis has no command that says 0.
+                count: if by_handle { self.count() } else { self.count().max(1) },
+                just_ids: self.one_in(4) && !by_handle,
+                key,
+                group,
+                consumer,
+            }),
+        };
+        if by_handle { Operation::Own(Own::ByHandle(command)) } else { Operation::Redis(command) }
+    }
+
+    /// Mostly of what is new.
+    fn read_group(&mut self, key: &str, group: String, consumer: String) -> Command {
+        let start = |dice: &mut Self, key: &str| match dice.below(8) {
+            0 => GroupStart::PendingAfter(dice.id(key)),
+            1 => GroupStart::PendingAfter(Id::MIN),
+            _ => GroupStart::New,
+        };
+        let mut limits = self.limits(2);
+        // Most takes little, so that there is something left.
+        limits.count = limits.count.or_else(|| self.option(2, Dice::count));
+        Command::XReadGroup(XReadGroup {
+            group,
+            consumer,
+            limits,
+            wait: Wait::No,
+            claim: self.option(4, Dice::some_time),
+            no_ack: self.one_in(5),
+            streams: self.streams(key, start),
+        })
     }
 }
