@@ -351,3 +351,23 @@ fn a_read_of_several_streams_has_limits_over_all_of_them() {
         assert!(Command::parse(&wrong.split(' ').collect::<Vec<_>>()).is_err(), "{wrong}");
     }
 }
+
+/// What only a program can say, `parse` never: a count of 0.
+#[test]
+fn a_count_of_0_is_what_redis_takes_it_for() {
+    let broker = Broker::in_memory().unwrap();
+    let run = |words: &str| broker.execute(&Command::parse(&words.split(' ').collect::<Vec<_>>()).unwrap()).unwrap();
+    run("XADD s 1-1 f v");
+    run("XGROUP CREATE s g 0");
+    let mut read = Command::parse(&["XREAD", "STREAMS", "s", "0"]).unwrap();
+    let all = broker.execute(&read).unwrap();
+    if let Command::XRead(read) = &mut read {
+        read.limits.count = Some(0);
+    }
+    assert_eq!(broker.execute(&read).unwrap(), all);
+    let mut claim = Command::parse(&["XAUTOCLAIM", "s", "g", "c", "0", "0"]).unwrap();
+    if let Command::XAutoClaim(claim) = &mut claim {
+        claim.count = 0;
+    }
+    assert_eq!(claim.error_text(&broker.execute(&claim).unwrap_err()), "ERR COUNT must be > 0");
+}

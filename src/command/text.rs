@@ -11,6 +11,7 @@ pub(super) const INVALID_ID: &str = "Invalid stream ID specified as stream comma
 pub(super) const MUST_BE_GREATER: &str = "The ID specified in XADD must be greater than 0-0";
 const TOO_SMALL: &str = "The ID specified in XADD is equal or smaller than the target stream top item";
 const EXHAUSTED: &str = "The stream has exhausted the last possible ID, unable to add more items";
+pub(super) const COUNT_MUST_BE_GREATER: &str = "COUNT must be > 0";
 const TOO_LARGE: &str = "Elements are too large to be stored";
 const NO_SUCH_KEY: &str = "no such key";
 const NO_KEY_FOR_GROUP: &str = "The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the \
@@ -74,6 +75,7 @@ impl Command {
             (ErrorKind::InvalidId, Command::XAdd(_)) => MUST_BE_GREATER,
             (ErrorKind::IdsExhausted, _) => EXHAUSTED,
             (ErrorKind::TooLarge, _) => TOO_LARGE,
+            (ErrorKind::InvalidArgument, Command::XAutoClaim(claim)) if claim.count == 0 => COUNT_MUST_BE_GREATER,
             _ => return parse_error_text(error),
         };
         with_prefix("ERR", text)

@@ -83,7 +83,7 @@ pub enum Wait {
 /// How much [`XRead`] and [`XReadGroup`] read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ReadLimits {
-    /// How many entries of each stream at most (`COUNT`).
+    /// How many entries of each stream at most (`COUNT`); 0 for any number.
     pub count: Option<u64>,
     /// How many entries in all (`MAXCOUNT` of Redis 8.10, from its documentation).
     pub max_count: Option<u64>,

@@ -125,7 +125,7 @@ impl Storage for Disk {
     fn lock(&self, path: &str) -> io::Result<Box<dyn Lock>> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(self.path(path))?;
         match file.try_lock() {
-            Ok(()) => Ok(Box::new(DiskLock { _file: file })),
+            Ok(()) => Ok(Box::new(DiskLock { file })),
             Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
             Err(TryLockError::Error(error)) => Err(error),
         }
@@ -235,13 +235,21 @@ fn write_all_at(file: &fs::File, mut buf: &[u8], mut offset: u64) -> io::Result<
     Ok(())
 }
 
-/// The system's lock goes with the handle.
+/// The system's lock goes with the last descriptor of the open file, and a child that was just forked has one until it becomes
+/// another program: so it is given up in so many words.
 #[derive(Debug)]
 struct DiskLock {
-    _file: fs::File,
+    file: fs::File,
 }
 
 impl Lock for DiskLock {}
+
+impl Drop for DiskLock {
+    fn drop(&mut self) {
+        // It goes with the file in any case.
+        let _ = self.file.unlock();
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -280,6 +288,20 @@ mod tests {
         assert_eq!(other.lock("LOCK").unwrap_err().kind(), io::ErrorKind::WouldBlock);
         drop(held);
         other.lock("LOCK").unwrap();
+    }
+
+    /// The story: a broker was closed while another thread of the process started a program. Opened again at once, the directory
+    /// was locked: by the child, which had the descriptor until it was that program.
+    #[test]
+    fn a_lock_that_is_dropped_is_free_whoever_has_a_descriptor_of_its_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("LOCK");
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path).unwrap();
+        file.try_lock().unwrap();
+        let childs = file.try_clone().unwrap();
+        drop(DiskLock { file });
+        Disk::open(dir.path()).unwrap().lock("LOCK").unwrap();
+        drop(childs);
     }
 
     #[test]

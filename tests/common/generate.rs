@@ -273,6 +273,8 @@ impl<'a> Dice<'a> {
     pub(crate) fn operation(&mut self) -> Operation {
         let own = match self.below(100) {
             0..7 => Own::SetClock(self.model.now_ms + u64::from(self.below(8))),
+            // Far enough, now and then, that what producers added is forgotten.
+            7 if self.one_in(4) => Own::SetClock(self.model.now_ms + 500 + 4 * u64::from(self.below(250))),
             7 => Own::SetClock(self.model.now_ms.saturating_sub(u64::from(self.below(30)))),
             8 => Own::ApplyRetention,
             9..12 => Own::AddDue,

@@ -23,7 +23,7 @@ impl Broker {
     pub(super) fn xread(&self, read: &XRead) -> Result<Reply> {
         let ReadLimits { count, max_count, max_size } = read.limits;
         let mut ask = self.read(read.streams.iter().map(|(key, from)| (key, *from)))?;
-        ask = ask.count(at_most(count)).max_count(at_most(max_count));
+        ask = ask.count(at_most(count.filter(|&count| count > 0))).max_count(at_most(max_count));
         if let Some(bytes) = max_size {
             ask = ask.max_bytes(bytes);
         }
@@ -40,7 +40,7 @@ impl Broker {
         let streams = read.streams.iter().map(|(key, from)| (key, *from));
         let ReadLimits { count, max_count, max_size } = read.limits;
         let mut ask = self.read_group(&read.group, &read.consumer, streams)?;
-        ask = ask.count(at_most(count)).max_count(at_most(max_count));
+        ask = ask.count(at_most(count.filter(|&count| count > 0))).max_count(at_most(max_count));
         if let Some(bytes) = max_size {
             ask = ask.max_bytes(bytes);
         }

@@ -7,7 +7,7 @@ use super::add::references;
 use super::mistaken;
 use super::take::{Options, count, first, id, idle, ids, int, int_or, invalid, is, last, name};
 use crate::command::Command;
-use crate::command::text::{Family, SYNTAX, shown};
+use crate::command::text::{COUNT_MUST_BE_GREATER, Family, SYNTAX, shown};
 use crate::command::words::{Delivered, NackMode, XAutoClaim, XClaim, XNack, XPendingRange};
 use crate::error::Result;
 use crate::id::Id;
@@ -171,7 +171,7 @@ pub(super) fn xautoclaim(args: &[&[u8]]) -> Result<Command> {
     let mut options = Options::new(&args[6..]);
     while let Some(option) = options.next() {
         if let Some(number) = options.value(option, "COUNT") {
-            let text = "COUNT must be > 0";
+            let text = COUNT_MUST_BE_GREATER;
             let number = u64::try_from(int_or(number, text)?).ok();
             limit = number.filter(|number| (1..=COUNT_MAX).contains(number)).ok_or_else(|| invalid(text))?;
         } else if is(option, "JUSTID") {
