@@ -316,7 +316,11 @@ impl<'a> Dice<'a> {
                 if self.one_in(2) { Command::XRevRange(range) } else { Command::XRange(range) }
             }
             43..45 => Command::XRead(XRead {
-                limits: self.limits(2),
+                limits: {
+                    let limits = self.limits(2);
+                    // To Redis 0 is any number.
+                    ReadLimits { count: limits.count.filter(|count| *count > 0), ..limits }
+                },
                 wait: Wait::No,
                 streams: self.streams(&key, Dice::start),
             }),
@@ -413,7 +417,7 @@ impl<'a> Dice<'a> {
 
     fn by_consumer(&mut self, key: String, group: String, consumer: String) -> Operation {
         let by_handle = self.one_in(3);
-        let command = match self.below(33) {
+        let mut command = match self.below(33) {
             0..15 => self.read_group(&key, group, consumer),
             15..23 => {
                 let (count, claim_idle_ms) = (self.count() as usize, self.option(2, Dice::some_ms));
@@ -449,7 +453,14 @@ impl<'a> Dice<'a> {
                 consumer,
             }),
         };
-        if by_handle { Operation::Own(Own::ByHandle(command)) } else { Operation::Redis(command) }
+        if by_handle {
+            return Operation::Own(Own::ByHandle(command));
+        }
+        // To a handle 0 says nothing at all, to Redis any number.
+        if let Command::XReadGroup(XReadGroup { limits, .. }) = &mut command {
+            limits.count = limits.count.filter(|count| *count > 0);
+        }
+        Operation::Redis(command)
     }
 
     /// Mostly of what is new.
