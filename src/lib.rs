@@ -62,7 +62,8 @@
 //! - **At least once.** Every entry of a group is acknowledged, pending with somebody, or still to be delivered. A crash
 //!   between work and acknowledgement means that it is delivered again. Deliveries wait for no sync, so a power cut may
 //!   forget one.
-//! - **IDs only grow**, whatever the clock does and whatever is deleted.
+//! - **IDs only grow**, whatever the clock does and whatever is deleted, unless somebody sets the last one back
+//!   ([`Stream::set_last_id`]).
 //! - **Bytes are right or an error**: what is damaged gives [`ErrorKind::Corrupt`] with its [`Place`]; only what follows
 //!   the last synced record of a directory that was not closed may be taken for the torn end of a write.
 //! - **A broker that failed to write stops writing**, until it is opened again: [`ErrorKind::WritesStopped`]. Where only room

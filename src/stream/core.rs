@@ -5,7 +5,7 @@
 //! find no change between its record and its application (a new journal file's snapshot), or have every name stay with its
 //! stream (a rename), takes it alone.
 //!
-//! Locks are taken in this order: gate, catalog, a stream's writer, a stream, the journal.
+//! Locks are taken in this order: gate, catalog, a stream's writer, a stream or several by their numbers, the journal.
 
 use std::sync::Arc;
 use std::task::Waker;

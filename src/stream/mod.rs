@@ -1,7 +1,8 @@
 //! Redis Streams, on one broker: the handles that users hold, and the semantics behind them.
 //!
 //! [`Stream`] adds, reads, trims and deletes; [`Group`] and [`Consumer`] deliver. Each method's rule is the Redis
-//! command's that it names. Everything is planned under one stream's lock and written on the one path of [`core`].
+//! command's that it names. Everything is planned under its stream's lock, or those of several in [`together`], and written on the
+//! one path of [`core`].
 //!
 //! This layer does not know how a broker is opened or closed, nor what checkpoints do.
 
