@@ -116,6 +116,8 @@ mod journal;
 mod log;
 mod name;
 mod options;
+#[cfg(feature = "resp")]
+pub mod resp;
 mod state;
 #[cfg_attr(not(feature = "simulation"), allow(unreachable_pub, reason = "a simulation reaches the seam"))]
 mod storage;

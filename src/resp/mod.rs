@@ -1,0 +1,20 @@
+//! A server that speaks the Redis protocol: every Redis client works on a log that is open in this process.
+//!
+//! ```text
+//! request      bytes to arguments: the parser, pure                encode      replies to bytes, in RESP2 or RESP3
+//!         ↓                                                                ↑
+//! connection   one client's loop: reads, has commands run, waits for the disk once for all it read, writes
+//!         ↓
+//! session      what a connection remembers: protocol, name, password, transaction
+//!         ↓
+//! commands     the table of what is known; each family a file. Those of streams are [`command`](crate::command)'s
+//!         ↓
+//! shared       what all connections share: the broker, clients, statistics, settings
+//! ```
+//!
+//! It sees the broker's interface alone: it does **not** know of records, locks or files. Its threads are its own, so that a service
+//! needs no async runtime to start one, and one that has a runtime is not held up by it.
+
+mod commands;
+mod session;
+mod shared;
