@@ -78,6 +78,10 @@ impl<'a> Place<'a> {
     /// The stream waited in, if it still has the name; of one that was made anew the new one.
     fn cell(&mut self) -> Result<Arc<StreamCell>> {
         loop {
+            if self.spot.as_ref().is_some_and(|(cell, _)| cell.is_gone()) {
+                // It may be so in the middle of what is not done yet.
+                drop(self.core().catalog());
+            }
             let heir = match &self.spot {
                 Some((cell, _)) if !cell.is_gone() => return Ok(Arc::clone(cell)),
                 Some((cell, queue)) => cell.heir().map(|heir| (Arc::clone(heir), *queue)),
@@ -112,12 +116,13 @@ impl<'a> Place<'a> {
 
     /// Whether nobody is before.
     pub(super) fn is_turn(&self, inner: &Inner) -> bool {
-        inner.waiting.is_turn(self.queue(), self.ticket)
+        // Those who wait are served when a thread that is alone no longer is.
+        self.core().is_alone() || inner.waiting.is_turn(self.queue(), self.ticket)
     }
 
     /// What those before want of what is pending.
     pub(super) fn wanted_before(&self, inner: &Inner) -> Vec<Again> {
-        inner.waiting.wanted_before(self.queue(), self.ticket)
+        if self.core().is_alone() { Vec::new() } else { inner.waiting.wanted_before(self.queue(), self.ticket) }
     }
 
     /// Joins the queue, or keeps the place in it.
@@ -129,7 +134,7 @@ impl<'a> Place<'a> {
             let news = core.check_open().is_err() || self.stream.found().is_some();
             return if news { Joined::News } else { Joined::Waits(None) };
         };
-        let mut inner = cell.lock();
+        let mut inner = core.lock_whole(cell);
         if cell.is_gone() {
             return Joined::News;
         }
@@ -178,6 +183,7 @@ impl Core {
         places: &mut [Place<'a>],
         mut attempt: impl FnMut(&mut [Place<'a>]) -> Result<Option<T>>,
     ) -> Result<Option<T>> {
+        let block = if self.is_alone() { Block::No } else { block };
         let deadline = match block {
             Block::For(timeout) => Some(self.clock.monotonic().saturating_add(timeout)),
             Block::No | Block::Forever => None,

@@ -8,6 +8,7 @@
 
 mod add;
 mod again;
+mod alone;
 mod blocking;
 mod bounds;
 pub(crate) mod catalog;
@@ -31,6 +32,7 @@ mod message;
 mod nack;
 pub(crate) mod owed;
 mod pending;
+mod publish;
 mod range;
 mod read;
 mod read_group;
@@ -41,6 +43,7 @@ mod set_last_id;
 mod together;
 mod trim;
 pub(crate) mod waiting;
+pub(crate) mod watch;
 pub(crate) mod work;
 
 use std::fmt;
