@@ -34,6 +34,7 @@ mod pending;
 mod range;
 mod read;
 mod read_group;
+mod remember;
 mod remove;
 mod rename;
 mod schedule;

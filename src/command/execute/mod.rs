@@ -13,6 +13,7 @@ use super::text::Family;
 use super::{Command, Mistaken, Reply, help};
 use crate::broker::Broker;
 use crate::error::{Error, ErrorKind, Result};
+use crate::idempotency::Idempotent;
 use crate::stream::{Consumer, Group};
 
 impl Broker {
@@ -43,6 +44,10 @@ impl Broker {
             Command::XDelEx { key, references, ids } => self.xdelex(key, *references, ids),
             Command::XSetId(set) => self.xsetid(set),
             Command::XCfgSet(set) => self.xcfgset(set),
+            Command::XIdmpRecord { key, producer, id, entry } => {
+                let add = Idempotent::new(producer, id);
+                self.stream(key)?.remember_add(*entry, &add).map(|_| Reply::OK)
+            }
             Command::Del { keys } | Command::Unlink { keys } => self.del(keys),
             Command::Exists { keys } => self.exists(keys),
             Command::Type { key } => Ok(Reply::Status(if self.stream(key)?.exists() { "stream" } else { "none" })),
