@@ -22,6 +22,8 @@ mod delete;
 mod deliver;
 mod due;
 mod fetch;
+#[cfg(feature = "tokio")]
+mod futures;
 mod group;
 mod history;
 mod info;
@@ -39,6 +41,8 @@ mod remove;
 mod rename;
 mod schedule;
 mod set_last_id;
+#[cfg(feature = "tokio")]
+pub(crate) mod settle;
 mod together;
 mod trim;
 pub(crate) mod waiting;
