@@ -3,6 +3,7 @@
 use super::Broker;
 use crate::command::{Command, Reply};
 use crate::error::Result;
+#[cfg(any(test, feature = "resp"))]
 use crate::stream::catalog::check_name;
 pub(crate) use crate::stream::watch::Watch;
 
@@ -46,6 +47,7 @@ impl Broker {
     ///
     /// [`InvalidName`](crate::ErrorKind::InvalidName); [`Closed`](crate::ErrorKind::Closed); what the sync failed with that has to
     /// come before.
+    #[cfg(any(test, feature = "resp"))]
     pub(crate) fn watch(&self, name: &str) -> Result<Watch> {
         check_name("stream", name)?;
         self.open.core.watch(&name.into())

@@ -238,9 +238,9 @@ impl Inner {
     /// those who publish the `whole` of it.
     pub(super) fn publish(&mut self, synced: Lsn, whole: bool) -> Vec<Waker> {
         let unpublished = self.hidden.as_mut().map_or(&mut self.unpublished, |hidden| &mut hidden.unpublished);
-        let may = |next: &&mut Unpublished| (!next.synced || next.lsn <= synced) && (whole || !next.undivided);
+        let may = |next: &Unpublished| (!next.synced || next.lsn <= synced) && (whole || !next.undivided);
         let mut last = None;
-        while unpublished.front_mut().filter(may).is_some() {
+        while unpublished.front().is_some_and(may) {
             last = unpublished.pop_front();
         }
         if let Some(hidden) = &mut self.hidden {

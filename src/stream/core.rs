@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
+use super::adjustable::Adjustable;
 use super::alone::Alone;
 use super::catalog::Catalog;
 use super::cell::{Inner, StreamCell};
@@ -42,6 +43,7 @@ pub(crate) struct Core {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) options: Options,
+    pub(crate) adjustable: Adjustable,
     pub(crate) directory: Identity,
     pub(crate) journal: Journal,
     pub(crate) files: SegmentFiles,
@@ -162,6 +164,7 @@ impl Core {
             storage,
             clock,
             options,
+            adjustable: Adjustable::default(),
             directory,
             journal,
             gate: RwLock::default(),
@@ -381,6 +384,15 @@ impl Core {
     /// What the sync failed with.
     pub(crate) fn sync_to(&self, lsn: Lsn) -> Result<()> {
         self.journal.wait_synced(lsn, |synced| self.publish(synced))
+    }
+
+    /// Syncs for those who wait and do not sync themselves, until there are none; a failure is theirs.
+    pub(crate) fn sync_asked(&self) {
+        while let Some(lsn) = self.journal.asked() {
+            if self.sync_to(lsn).is_err() {
+                return;
+            }
+        }
     }
 
     /// Makes everything recorded so far durable.

@@ -6,8 +6,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+#[cfg(any(test, feature = "resp"))]
 use super::core::Core;
+#[cfg(any(test, feature = "resp"))]
 use crate::error::Result;
+#[cfg(any(test, feature = "resp"))]
 use crate::options::Durability;
 use crate::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -38,6 +41,7 @@ impl Watches {
         }
     }
 
+    #[cfg(any(test, feature = "resp"))]
     fn watch(self: &Arc<Self>, name: &Arc<str>) -> Watch {
         let touched = Arc::new(AtomicBool::new(false));
         self.names().entry(Arc::clone(name)).or_default().push(Arc::clone(&touched));
@@ -72,6 +76,7 @@ impl fmt::Debug for Watch {
     }
 }
 
+#[cfg(any(test, feature = "resp"))]
 impl Core {
     /// Watches the stream of this name from now on: whoever looks after this sees everything that did not touch the watch.
     ///

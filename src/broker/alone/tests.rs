@@ -27,8 +27,10 @@ fn steps(disk: &SimDisk) -> Broker {
 }
 
 fn int(reply: Result<Reply>) -> i64 {
-    let Ok(Reply::Int(int)) = reply else { panic!("{reply:?}") };
-    int
+    match reply {
+        Ok(Reply::Int(int)) => int,
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
