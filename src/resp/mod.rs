@@ -16,5 +16,7 @@
 //! needs no async runtime to start one, and one that has a runtime is not held up by it.
 
 mod commands;
+mod encode;
+mod request;
 mod session;
 mod shared;
