@@ -470,8 +470,27 @@ mod tests {
     /// Pieces of requests, so that most of what is put together of them is nearly one.
     fn piece() -> impl Strategy<Value = Vec<u8>> {
         let known = [
-            "*1\r\n", "*2\r\n", "*0\r\n", "*-1\r\n", "$0\r\n\r\n", "$1\r\nx\r\n", "$3\r\n", "$", "*", "\r\n", "\n", "\r", "a b", "\"", "'",
-            "\\x41", "$4\r\nPING\r\n", "PING\r\n", "\0", " ", "12",
+            "*1\r\n",
+            "*2\r\n",
+            "*0\r\n",
+            "*-1\r\n",
+            "$0\r\n\r\n",
+            "$1\r\nx\r\n",
+            "$3\r\n",
+            "$",
+            "*",
+            "\r\n",
+            "\n",
+            "\r",
+            "a b",
+            "\"",
+            "'",
+            "\\x41",
+            "$4\r\nPING\r\n",
+            "PING\r\n",
+            "\0",
+            " ",
+            "12",
         ];
         prop_oneof![
             8 => prop::sample::select(known.map(|text| text.as_bytes().to_vec()).to_vec()),

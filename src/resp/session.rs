@@ -1,6 +1,8 @@
 //! What one connection remembers between requests.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::shared::Client;
 use crate::broker::alone::Watch;
@@ -21,6 +23,8 @@ pub(crate) enum Replies {
     Off,
     /// The next command's is not.
     SkipNext,
+    /// This command's is not.
+    SkipThis,
 }
 
 /// One connection's own.
@@ -34,6 +38,8 @@ pub(crate) struct Session {
     /// The commands since `MULTI`.
     pub(crate) transaction: Option<Transaction>,
     pub(crate) watches: Vec<Watch>,
+    /// The names of those.
+    pub(crate) watched: BTreeSet<String>,
     /// The connection ends when what was answered is written (`QUIT`).
     pub(crate) ends: bool,
 }
@@ -47,4 +53,60 @@ pub(crate) struct Transaction {
     pub(crate) bytes: usize,
     /// A command was refused: `EXEC` will be.
     pub(crate) failed: bool,
+}
+
+impl Session {
+    pub(crate) fn new(client: Arc<Client>, authenticated: bool) -> Session {
+        Session {
+            client,
+            protocol: Protocol::default(),
+            authenticated,
+            replies: Replies::default(),
+            transaction: None,
+            watches: Vec::new(),
+            watched: BTreeSet::new(),
+            ends: false,
+        }
+    }
+
+    /// Watches nothing any more.
+    pub(crate) fn unwatch(&mut self) {
+        self.watches.clear();
+        self.watched.clear();
+    }
+
+    /// There was no `MULTI`, and nothing is watched.
+    pub(crate) fn forget_transaction(&mut self) {
+        self.transaction = None;
+        self.unwatch();
+    }
+
+    /// To be called before each command.
+    pub(crate) fn begins_command(&mut self) {
+        if self.replies == Replies::SkipNext {
+            self.replies = Replies::SkipThis;
+        }
+    }
+
+    /// To be called after each command: whether its reply is to be written.
+    pub(crate) fn ends_command(&mut self) -> bool {
+        match self.replies {
+            Replies::On => true,
+            Replies::Off | Replies::SkipNext => false,
+            Replies::SkipThis => {
+                self.replies = Replies::On;
+                false
+            }
+        }
+    }
+
+    /// Lets others see how it stands (`CLIENT LIST`): to be called after each turn.
+    pub(crate) fn show(&self) {
+        let seen = &self.client.seen;
+        let transaction = self.transaction.as_ref();
+        seen.protocol.store(if self.protocol == Protocol::Resp3 { 3 } else { 2 }, Ordering::Relaxed);
+        seen.queued.store(transaction.map_or(-1, |queue| queue.queued.len() as i64), Ordering::Relaxed);
+        seen.queued_bytes.store(transaction.map_or(0, |queue| queue.bytes), Ordering::Relaxed);
+        seen.watched.store(self.watches.len(), Ordering::Relaxed);
+    }
 }
