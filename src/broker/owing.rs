@@ -12,6 +12,12 @@ impl Broker {
         owed::owing(work)
     }
 
+    /// What is owed for everything that returned so far, whatever its durability (`WAITAOF`).
+    #[cfg(feature = "resp")]
+    pub(crate) fn owed_so_far(&self) -> Owed {
+        Owed { lsn: self.open.core.journal.last_lsn() }
+    }
+
     /// Waits until what is owed is durable.
     ///
     /// # Errors

@@ -18,6 +18,7 @@
 mod clients;
 mod commands;
 mod config;
+mod memory;
 mod session;
 mod shared;
 mod stats;
