@@ -179,6 +179,9 @@ pub(super) fn of(command: &Command) -> Vec<Vec<u8>> {
             let args = start.words("XCFGSET").name(&set.key);
             args.option("IDMP-DURATION", set.seconds).option("IDMP-MAXSIZE", set.ids)
         }
+        Command::XIdmpRecord { key, producer, id, entry } => {
+            start.words("XIDMPRECORD").name(key).bytes(producer).bytes(id).value(entry)
+        }
         Command::Del { keys } => start.words("DEL").names(keys),
         Command::Unlink { keys } => start.words("UNLINK").names(keys),
         Command::Exists { keys } => start.words("EXISTS").names(keys),

@@ -212,6 +212,11 @@ pub struct NewEntry<'a, F> {
 }
 
 impl<'a, F: IntoFields> NewEntry<'a, F> {
+    #[cfg(feature = "tokio")]
+    pub(super) fn stream(&self) -> &'a Stream {
+        self.stream
+    }
+
     /// The entry's ID; [`IdSpec::Auto`] if not said.
     pub fn id(mut self, id: impl Into<IdSpec>) -> Self {
         self.id = id.into();
@@ -286,7 +291,12 @@ pub struct Batch<'a> {
     how: How,
 }
 
-impl Batch<'_> {
+impl<'a> Batch<'a> {
+    #[cfg(feature = "tokio")]
+    pub(super) fn stream(&self) -> &'a Stream {
+        self.stream
+    }
+
     /// Takes an entry into the batch.
     ///
     /// # Errors

@@ -389,6 +389,15 @@ impl Core {
         self.journal.wait_synced(lsn, |synced| self.publish(synced))
     }
 
+    /// Syncs for those who wait and do not sync themselves, until there are none; a failure is theirs.
+    pub(crate) fn sync_asked(&self) {
+        while let Some(lsn) = self.journal.asked() {
+            if self.sync_to(lsn).is_err() {
+                return;
+            }
+        }
+    }
+
     /// Makes everything recorded so far durable.
     ///
     /// # Errors
@@ -413,7 +422,7 @@ impl Core {
         (ms < u64::MAX).then(|| Duration::from_millis(ms.max(1)))
     }
 
-    fn publish(&self, synced: Lsn) {
+    pub(super) fn publish(&self, synced: Lsn) {
         let listed = std::mem::take(&mut *self.unpublished.lock().unwrap_or_else(PoisonError::into_inner));
         for cell in listed {
             let mut stream = cell.lock();

@@ -23,6 +23,8 @@ mod delete;
 mod deliver;
 mod due;
 mod fetch;
+#[cfg(feature = "tokio")]
+mod futures;
 mod group;
 mod history;
 mod info;
@@ -35,10 +37,13 @@ mod pending;
 mod range;
 mod read;
 mod read_group;
+mod remember;
 mod remove;
 mod rename;
 mod schedule;
 mod set_last_id;
+#[cfg(feature = "tokio")]
+pub(crate) mod settle;
 mod together;
 mod trim;
 pub(crate) mod waiting;
