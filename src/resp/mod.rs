@@ -18,7 +18,9 @@
 mod clients;
 mod commands;
 mod config;
+mod encode;
 mod memory;
+mod request;
 mod session;
 mod shared;
 mod stats;

@@ -1,9 +1,9 @@
 //! The commands of streams.
 
 use super::row;
+use crate::resp::commands::Kind;
 use crate::resp::commands::spec::Flags;
 use crate::resp::commands::spec::Spec;
-use crate::resp::commands::{Kind};
 
 const BLOCKING: Flags = Flags::BLOCKING;
 const DENYOOM: Flags = Flags::DENYOOM;
