@@ -21,6 +21,8 @@
 
 mod arguments;
 mod execute;
+#[cfg(any(test, feature = "resp"))]
+pub(crate) mod glob;
 mod help;
 mod parse;
 mod reply;

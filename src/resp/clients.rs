@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::commands::Spec;
+use super::commands::{self, Spec};
 use super::stats::Stats;
 
 /// Where a connection comes from.
@@ -156,6 +156,61 @@ impl Client {
     /// Since when nothing came from it.
     pub(crate) fn idle(&self) -> Duration {
         self.age().saturating_sub(Duration::from_millis(self.seen.last_ms.load(Ordering::Relaxed)))
+    }
+
+    pub(crate) fn set_no_evict(&self, on: bool) {
+        self.seen.no_evict.store(on, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_no_touch(&self, on: bool) {
+        self.seen.no_touch.store(on, Ordering::Relaxed);
+    }
+
+    /// Its line of `CLIENT LIST`: Redis's fields in Redis's order, for whoever reads them by name.
+    pub(crate) fn line(&self) -> String {
+        let seen = &self.seen;
+        let of = |count: &AtomicUsize| count.load(Ordering::Relaxed);
+        let queued = seen.queued.load(Ordering::Relaxed);
+        let flags = [
+            (queued >= 0, 'x'),
+            (self.is_blocked(), 'b'),
+            (self.is_killed(), 'A'),
+            (self.peer.unix, 'U'),
+            (seen.no_evict.load(Ordering::Relaxed), 'e'),
+            (seen.no_touch.load(Ordering::Relaxed), 'T'),
+        ];
+        let mut flags: String = flags.into_iter().filter(|(is, _)| *is).map(|(_, flag)| flag).collect();
+        if flags.is_empty() {
+            flags.push('N');
+        }
+        let words = self.words().clone();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (input, output) = (of(&seen.input), of(&seen.output));
+        let memory = input + of(&seen.input_free) + output + of(&seen.queued_bytes);
+        let command = commands::by_row(of(&seen.command)).map_or("NULL", |spec| spec.name);
+        format!(
+            "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db=0 sub=0 psub=0 ssub=0 multi={queued} \
+             watch={} qbuf={input} qbuf-free={} argv-mem=0 multi-mem={} rbs=0 rbp=0 obl={output} oll=0 omem={output} \
+             tot-mem={memory} events={} cmd={command} user=default redir=-1 resp={} lib-name={} lib-ver={} io-thread=0 \
+             tot-net-in={} tot-net-out={} tot-cmds={}",
+            self.id,
+            self.peer.address,
+            self.peer.local,
+            self.peer.fd,
+            text(&words.name),
+            self.age().as_secs(),
+            self.idle().as_secs(),
+            of(&seen.watched),
+            of(&seen.input_free),
+            of(&seen.queued_bytes),
+            if output > 0 { "rw" } else { "r" },
+            seen.protocol.load(Ordering::Relaxed),
+            text(&words.library),
+            text(&words.library_version),
+            seen.received.load(Ordering::Relaxed),
+            seen.sent.load(Ordering::Relaxed),
+            seen.commands.load(Ordering::Relaxed),
+        )
     }
 
     /// Has the connection end.

@@ -22,6 +22,7 @@ mod config;
 mod connection;
 mod encode;
 mod listener;
+mod memory;
 mod options;
 mod request;
 mod runner;
