@@ -35,6 +35,7 @@ pub(crate) struct Client {
     pub(crate) seen: Seen,
     waiting: AtomicU8,
     killed: AtomicBool,
+    stops: AtomicBool,
     asked: Notify,
 }
 
@@ -85,6 +86,8 @@ pub(crate) enum Unblock {
 pub(crate) enum Signal {
     /// To end at once.
     Kill,
+    /// To end when what is being run is answered: the server goes.
+    Stop,
     /// To wait no longer.
     Unblock(Unblock),
 }
@@ -120,6 +123,7 @@ impl Client {
             seen,
             waiting: AtomicU8::new(RUNNING),
             killed: AtomicBool::new(false),
+            stops: AtomicBool::new(false),
             asked: Notify::new(),
         }
     }
@@ -219,6 +223,24 @@ impl Client {
         self.killed.load(Ordering::Acquire)
     }
 
+    /// Has the connection end when what is being run is answered.
+    pub(crate) fn stop(&self) {
+        self.stops.store(true, Ordering::Release);
+        self.asked.notify_one();
+    }
+
+    /// Whether the connection is to begin with nothing more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.stops.load(Ordering::Acquire) || self.is_killed()
+    }
+
+    /// Waits until the connection is to end at once. As [`signal`](Client::signal), and not to be waited for beside it.
+    pub(crate) async fn killed(&self) {
+        while !self.is_killed() {
+            self.asked.notified().await;
+        }
+    }
+
     /// Has the connection wait no longer; `false` if it does not wait.
     pub(crate) fn unblock(&self, how: Unblock) -> bool {
         let state = if how == Unblock::Timeout { TIMED_OUT } else { BROKEN_OFF };
@@ -246,6 +268,9 @@ impl Client {
         loop {
             if self.is_killed() {
                 return Signal::Kill;
+            }
+            if self.stops.load(Ordering::Acquire) {
+                return Signal::Stop;
             }
             match self.waiting.load(Ordering::Acquire) {
                 TIMED_OUT => return Signal::Unblock(Unblock::Timeout),
