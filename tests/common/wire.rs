@@ -25,11 +25,6 @@ impl Wire<TcpStream> {
         stream.set_read_timeout(Some(ANSWER_MAX))?;
         Ok(Wire::new(stream))
     }
-
-    /// Another handle of the same connection, to write while this one reads.
-    pub(crate) fn writer(&self) -> TcpStream {
-        self.stream.get_ref().try_clone().unwrap()
-    }
 }
 
 impl<S: Read + Write> Wire<S> {

@@ -63,7 +63,7 @@ fn difference(
     for piece in pieces.pieces(&bytes) {
         ours.send(piece).unwrap();
     }
-    let mut answers = |wire: &mut dyn FnMut() -> Answer| -> Vec<Answer> {
+    let answers = |wire: &mut dyn FnMut() -> Answer| -> Vec<Answer> {
         first.iter().chain(&all).map(|_| wire()).skip(first.len()).collect()
     };
     let wanted = answers(&mut || redis.answer().unwrap());

@@ -8,11 +8,17 @@
 mod answer;
 #[path = "../common/ask.rs"]
 mod ask;
+mod clients;
 #[path = "../common/compare.rs"]
 mod compare;
 mod differential;
+mod kill;
 #[path = "../common/known.rs"]
 mod known;
+mod load;
+#[path = "../common/process.rs"]
+#[allow(dead_code, reason = "the server is the child, and says nothing")]
+mod process;
 #[path = "../common/recorded.rs"]
 mod recorded;
 #[path = "../common/redis.rs"]
