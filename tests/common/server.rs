@@ -42,10 +42,6 @@ impl Server {
         Wire::connect(&self.address).unwrap()
     }
 
-    pub(crate) fn port(&self) -> &str {
-        self.address.rsplit_once(':').unwrap().1
-    }
-
     /// As a power button does it, or the kernel when memory runs out.
     pub(crate) fn kill(mut self) {
         self.program.kill().unwrap();
