@@ -143,6 +143,8 @@ fn about_entries() -> BoxedStrategy<Command> {
         ),
         (name(), 1..=86_400_u32, prop::option::of(1..=10_000_u32))
             .prop_map(|(key, seconds, ids)| Command::XCfgSet(XCfgSet { key, seconds: Some(seconds), ids })),
+        (name(), vec(any::<u8>(), 1..4), vec(any::<u8>(), 1..4), id())
+            .prop_map(|(key, producer, id, entry)| Command::XIdmpRecord { key, producer, id, entry }),
     ]
     .boxed()
 }

@@ -93,6 +93,7 @@ fn comparable(operation: Operation, model: &Model) -> Option<Command> {
         Command::XGroupSetId(set) => known(&mut set.to),
         // Since 8.2, 8.6 and 8.8.
         Command::XDelEx { .. } | Command::XAckDel { .. } | Command::XCfgSet(_) | Command::XNack(_) => return None,
+        Command::XIdmpRecord { .. } => return None,
         _ => {}
     }
     Some(command)

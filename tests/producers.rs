@@ -148,3 +148,31 @@ fn what_was_added_once_is_remembered_though_redb_is_lost() {
     assert_eq!(add(&orders, "shop", "1"), first);
     assert_eq!(orders.len().unwrap(), 11);
 }
+
+#[test]
+fn an_entry_can_be_remembered_as_what_an_add_became() {
+    let (disk, clock) = (SimDisk::new(1), ManualClock::at(1000));
+    let broker = open(&disk, &clock);
+    let orders = broker.stream("orders").unwrap();
+    let once = Idempotent::new("shop", "1");
+    assert_eq!(orders.remember_add(Id::new(1, 1), &once).unwrap_err().kind(), ErrorKind::NoSuchStream);
+    let [first, second, gone] = [1, 2, 3].map(|_| orders.add([("a", "1")]).unwrap());
+    orders.delete(&[gone]).unwrap();
+    assert_eq!((orders.remember_add(first, &once).unwrap(), orders.remember_add(first, &once).unwrap()), (true, false));
+    for (entry, add) in [
+        (second, once.clone()),
+        (gone, Idempotent::new("shop", "2")),
+        (Id::new(9999, 0), Idempotent::new("shop", "2")),
+        (first, Idempotent::new("", "2")),
+        (first, Idempotent::new("shop", "")),
+        (first, Idempotent::by_content("shop")),
+    ] {
+        assert_eq!(orders.remember_add(entry, &add).unwrap_err().kind(), ErrorKind::InvalidArgument, "{add:?}");
+    }
+    broker.crash();
+    disk.restart(Survival::Nothing);
+    let broker = open(&disk, &clock);
+    let orders = broker.stream("orders").unwrap();
+    assert_eq!(add(&orders, "shop", "1"), first);
+    assert_eq!((orders.len().unwrap(), orders.info().unwrap().producers.added), (2, 1));
+}

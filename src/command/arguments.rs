@@ -11,7 +11,7 @@ use super::words::{
 use crate::clock::millis;
 use crate::id::{Id, IdSpec};
 use crate::stream::{GroupStart, StartAt};
-use crate::trim::{By, References, Trim};
+use crate::trim::{AtMost, By, References, Trim};
 
 /// Arguments, one after the other.
 struct Args(Vec<Vec<u8>>);
@@ -85,7 +85,11 @@ impl Args {
             By::Bytes(max) => self.words("MAXBYTES").value(max),
             By::All => self.words("ALL"),
         };
-        let limit = trim.approximately.map(|entries| if entries == u64::MAX { 0 } else { entries });
+        let limit = trim.approximately.and_then(|at_most| match at_most {
+            AtMost::Nodes => None,
+            AtMost::Entries(u64::MAX) => Some(0),
+            AtMost::Entries(entries) => Some(entries),
+        });
         args.option("LIMIT", limit).references(trim.references).word_if(trim.only_acknowledged, "ONLYACKED")
     }
 
@@ -174,6 +178,9 @@ pub(super) fn of(command: &Command) -> Vec<Vec<u8>> {
         Command::XCfgSet(set) => {
             let args = start.words("XCFGSET").name(&set.key);
             args.option("IDMP-DURATION", set.seconds).option("IDMP-MAXSIZE", set.ids)
+        }
+        Command::XIdmpRecord { key, producer, id, entry } => {
+            start.words("XIDMPRECORD").name(key).bytes(producer).bytes(id).value(entry)
         }
         Command::Del { keys } => start.words("DEL").names(keys),
         Command::Unlink { keys } => start.words("UNLINK").names(keys),

@@ -111,6 +111,8 @@ pub enum Command {
     XSetId(XSetId),
     /// `XCFGSET`: sets what is remembered of idempotent producers.
     XCfgSet(XCfgSet),
+    /// `XIDMPRECORD`: remembers an entry as what an idempotent add became.
+    XIdmpRecord { key: String, producer: Vec<u8>, id: Vec<u8>, entry: Id },
     /// `DEL`: deletes streams.
     Del { keys: Vec<String> },
     /// `UNLINK`: deletes streams.

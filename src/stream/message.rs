@@ -137,6 +137,11 @@ impl Messages {
         Messages { messages: Vec::new(), group: group.clone(), deleted: Vec::new() }
     }
 
+    #[cfg(feature = "tokio")]
+    pub(super) fn group(&self) -> &Group {
+        &self.group
+    }
+
     /// The IDs of all the messages.
     pub fn ids(&self) -> Vec<Id> {
         self.messages.iter().map(Message::id).collect()

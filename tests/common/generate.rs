@@ -340,6 +340,10 @@ impl<'a> Dice<'a> {
                 max_deleted_id: self.option(4, |dice| dice.id(&key)),
                 key,
             }),
+            59 if self.one_in(2) => {
+                let (producer, id) = (self.name().into_bytes(), self.name().into_bytes());
+                Command::XIdmpRecord { entry: self.id(&key), key, producer, id }
+            }
             59 => {
                 let seconds = self.option(2, |dice| 1 + u32::from(dice.below(2)));
                 let ids = if seconds.is_none() || self.one_in(2) { Some(1 + u32::from(self.below(3))) } else { None };

@@ -123,3 +123,15 @@ fn settings(args: &[&[u8]], key: &str) -> Result<Command> {
     }
     Ok(Command::XCfgSet(XCfgSet { key: key.to_owned(), seconds, ids }))
 }
+
+pub(super) fn xidmprecord(args: &[&[u8]]) -> Result<Command> {
+    let entry = id(args[4])?;
+    let (producer, add) = (args[2].to_vec(), args[3].to_vec());
+    if producer.is_empty() {
+        return Err(invalid("producer ID must be non-empty"));
+    }
+    if add.is_empty() {
+        return Err(invalid("idempotent ID must be non-empty"));
+    }
+    Ok(Command::XIdmpRecord { key: name(args[1])?, producer, id: add, entry })
+}

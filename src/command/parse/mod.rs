@@ -56,6 +56,7 @@ const COMMANDS: Table = &[
     ("xinfo", AtLeast(2), |args| subcommand(args, "xinfo", XINFO)),
     ("xsetid", AtLeast(3), group::xsetid),
     ("xcfgset", AtLeast(2), group::xcfgset),
+    ("xidmprecord", Exactly(5), group::xidmprecord),
     ("del", AtLeast(2), |args| Ok(Command::Del { keys: names(&args[1..])? })),
     ("unlink", AtLeast(2), |args| Ok(Command::Unlink { keys: names(&args[1..])? })),
     ("exists", AtLeast(2), |args| Ok(Command::Exists { keys: names(&args[1..])? })),

@@ -84,6 +84,21 @@ impl Model {
             }
             Command::XSetId(set) => self.xsetid(set),
             Command::XCfgSet(set) => self.xcfgset(set),
+            Command::XIdmpRecord { key, producer, id, entry } => {
+                let stream = self.stream(key)?;
+                if !stream.entries.contains_key(entry) {
+                    return Err("ERR No such message in stream".to_owned());
+                }
+                let once = Once::Id(id.clone());
+                match stream.producers.find(producer, &once, now_ms) {
+                    Some(other) if other != *entry => {
+                        return Err("ERR IID already exists for this producer with a different stream ID".to_owned());
+                    }
+                    Some(_) => {}
+                    None => stream.producers.remember(producer, once, *entry, now_ms),
+                }
+                Ok(Reply::OK)
+            }
             Command::Del { keys } | Command::Unlink { keys } => {
                 let deleted = keys.iter().filter(|key| {
                     self.schedule.stream_is_gone(key);
