@@ -199,6 +199,12 @@ impl Broker {
         self.open.core.clock.now_ms()
     }
 
+    /// What can be set while it is open.
+    #[cfg(any(test, feature = "resp"))]
+    pub(crate) fn adjustable(&self) -> &crate::stream::adjustable::Adjustable {
+        &self.open.core.adjustable
+    }
+
     /// Makes everything that has returned so far survive power loss, whatever its durability.
     ///
     /// # Errors

@@ -142,7 +142,8 @@ impl Stream {
             let added = Added { ids: ids.as_slice(), bodies };
             let mut changes = Vec::new();
             if let Some(trim) = how.trim {
-                let trimmed = found!(inner.state.plan_trim(trim, now_ms, Some(added), blocks));
+                let nodes = self.core().adjustable.node_entries();
+                let trimmed = found!(inner.state.plan_trim(trim, nodes, now_ms, Some(added), blocks));
                 changes.extend(trimmed.into_iter().flat_map(|trimmed| trimmed.changes));
             }
             if let (Some((producer, id)), &[entry]) = (&once, ids.as_slice()) {

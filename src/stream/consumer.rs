@@ -42,6 +42,17 @@ pub(crate) struct Member {
 impl Consumer {
     pub(super) fn new(group: Group, name: &str) -> Consumer {
         let session = group.stream().core().sessions.fetch_add(1, Ordering::Relaxed) + 1;
+        Consumer::of_session(group, name, session)
+    }
+
+    /// One that is not to [`fetch`](Consumer::fetch), and so can do without a session of its own: they are 32 bits, and a server
+    /// makes one for each command.
+    pub(crate) fn without_session(group: Group, name: &str) -> Consumer {
+        let session = group.stream().core().sessions.load(Ordering::Relaxed);
+        Consumer::of_session(group, name, session)
+    }
+
+    fn of_session(group: Group, name: &str, session: u32) -> Consumer {
         Consumer { member: Member::new(group, name), session, own: Arc::new(Mutex::new(Some(Id::MIN))) }
     }
 

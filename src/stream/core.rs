@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
+use super::adjustable::Adjustable;
 use super::catalog::Catalog;
 use super::cell::{Inner, StreamCell, Unpublished};
 use super::kept::Kept;
@@ -39,6 +40,7 @@ pub(crate) struct Core {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) options: Options,
+    pub(crate) adjustable: Adjustable,
     pub(crate) directory: Identity,
     pub(crate) journal: Journal,
     pub(crate) files: SegmentFiles,
@@ -156,6 +158,7 @@ impl Core {
             storage,
             clock,
             options,
+            adjustable: Adjustable::default(),
             directory,
             journal,
             gate: RwLock::default(),

@@ -7,6 +7,7 @@
 //! This layer does not know how a broker is opened or closed, nor what checkpoints do.
 
 mod add;
+pub(crate) mod adjustable;
 mod again;
 mod blocking;
 mod bounds;

@@ -9,7 +9,7 @@ use crate::log::stream_log::Blocks;
 use crate::log::{Lookup, Segment};
 use crate::state::change::{Added, Change, Front};
 use crate::state::{Group, StreamState};
-use crate::trim::{By, NODE_ENTRIES, References, Trim};
+use crate::trim::{By, References, Trim};
 
 /// What a trim amounts to.
 pub(crate) struct Trimmed {
@@ -19,21 +19,23 @@ pub(crate) struct Trimmed {
 }
 
 impl StreamState {
-    /// What `trim` amounts to, if entries go, with `added` in place already.
+    /// What `trim` amounts to, if entries go, with `added` in place already. An approximate one goes by nodes of so many entries.
     pub(crate) fn plan_trim(
         &self,
         trim: Trim,
+        node_entries: u64,
         now_ms: u64,
         added: Option<Added<'_>>,
         blocks: Blocks<'_>,
     ) -> Lookup<Option<Trimmed>> {
-        into_lookup(self.look_up_trim(trim, now_ms, added, blocks))
+        into_lookup(self.look_up_trim(trim, node_entries, now_ms, added, blocks))
     }
 
     /// As [`plan_trim`](Self::plan_trim); what must be loaded is the error, so that `?` can leave.
     fn look_up_trim(
         &self,
         trim: Trim,
+        node_entries: u64,
         now_ms: u64,
         added: Option<Added<'_>>,
         blocks: Blocks<'_>,
@@ -65,12 +67,12 @@ impl StreamState {
                 target = target.min(view.ordinal_of(keep)?);
             }
         }
-        if let Some(limit) = trim.approximately {
+        if let Some(at_most) = trim.approximately {
             if let By::Len(_) = trim.by {
                 // What is deleted behind the last entry that may go keeps no node.
                 target = self.tombstones.first_live(target);
             }
-            target = view.whole_nodes(start, target, limit);
+            target = view.whole_nodes(start, target, node_entries, at_most.entries(node_entries));
         }
         if passes {
             return view.without_referenced(start, target, excess);
@@ -139,10 +141,11 @@ impl View<'_> {
     }
 
     /// The end of the whole nodes from `start` on that end by `target` and have at most `limit` entries.
-    fn whole_nodes(&self, start: u64, target: u64, limit: u64) -> u64 {
+    fn whole_nodes(&self, start: u64, target: u64, node_entries: u64, limit: u64) -> u64 {
+        let node = if node_entries == 0 { u64::MAX } else { node_entries };
         let (mut at, mut left) = (start, limit);
         while at < target {
-            let end = ((at / NODE_ENTRIES + 1) * NODE_ENTRIES).min(self.next_ordinal());
+            let end = (at / node + 1).saturating_mul(node).min(self.next_ordinal());
             let entries = self.live(at, end);
             if end > target || entries > left {
                 break;

@@ -159,7 +159,7 @@ impl Broker {
     }
 
     fn consumer(&self, key: &str, group: &str, consumer: &str) -> Result<Consumer> {
-        Ok(self.group(key, group)?.consumer(consumer))
+        Ok(Consumer::without_session(self.group(key, group)?, consumer))
     }
 }
 
