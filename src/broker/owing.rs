@@ -14,6 +14,12 @@ impl Broker {
         owed::owing(work)
     }
 
+    /// What is owed for everything that returned so far, whatever its durability (`WAITAOF`).
+    #[cfg(feature = "resp")]
+    pub(crate) fn owed_so_far(&self) -> Owed {
+        Owed { lsn: self.open.core.journal.last_lsn() }
+    }
+
     /// Calls `work`, and waits without a thread for the disk.
     ///
     /// # Errors

@@ -21,6 +21,8 @@
 
 mod arguments;
 mod execute;
+#[cfg(any(test, feature = "resp"))]
+pub(crate) mod glob;
 mod help;
 mod parse;
 mod reply;
@@ -151,7 +153,12 @@ impl Command {
     /// that is not UTF-8, [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for the rest; the text is Redis's without `ERR`.
     pub fn parse(args: &[impl AsRef<[u8]>]) -> Result<Command> {
         let args: Vec<&[u8]> = args.iter().map(AsRef::as_ref).collect();
-        parse::command(&args)
+        Command::of(&args)
+    }
+
+    /// What [`parse`](Command::parse) does.
+    pub(crate) fn of(args: &[&[u8]]) -> Result<Command> {
+        parse::command(args)
     }
 
     /// The arguments that [`parse`](Command::parse) reads as this command.

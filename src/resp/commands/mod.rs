@@ -3,9 +3,15 @@
 //! `spec` is what is said of one; `rows` are all of them; each other file runs a family of the server's own. Knows no bytes of the
 //! protocol, and no connection but by its [`Session`].
 
+mod client;
+mod command;
+mod config;
 mod connection;
+mod info;
 mod rows;
+mod server;
 mod spec;
+mod syntax;
 
 use std::sync::LazyLock;
 
@@ -100,6 +106,36 @@ fn unknown(args: &[&[u8]]) -> String {
     format!("ERR unknown command '{}', with args beginning with: {text}", shown(name, REPEATED_MAX))
 }
 
+/// What answers a command that its arguments make no sense of, in Redis's words without `ERR`.
+fn refuse(text: impl std::fmt::Display) -> Answer {
+    Reply::Error(format!("ERR {text}")).into()
+}
+
+const SYNTAX: &str = "syntax error";
+const NOT_AN_INTEGER: &str = "value is not an integer or out of range";
+
+/// Whether an argument is this word, in whatever case.
+fn is(arg: &[u8], word: &str) -> bool {
+    arg.eq_ignore_ascii_case(word.as_bytes())
+}
+
+/// A number as Redis reads it: no plus, no spaces, no zeros before it.
+pub(super) fn integer(arg: &[u8]) -> Option<i64> {
+    let number: i64 = std::str::from_utf8(arg).ok()?.parse().ok()?;
+    (number.to_string().as_bytes() == arg).then_some(number)
+}
+
+/// What is said where a subcommand does not take so many arguments, though its arity lets them pass.
+fn wrong_number(args: &[&[u8]]) -> Answer {
+    let (container, word) = (shown(args[0], REPEATED_MAX).to_uppercase(), shown(args[1], REPEATED_MAX));
+    refuse(format!("unknown subcommand or wrong number of arguments for '{word}'. Try {container} HELP."))
+}
+
+/// A page of `HELP`: these lines, and those about `HELP` itself.
+fn help(lines: &[&'static str]) -> Answer {
+    Reply::Array(lines.iter().chain(&["HELP", "    Print this help."]).copied().map(Reply::Status).collect()).into()
+}
+
 /// An argument in an error: its first bytes, as far as they are text.
 fn shown(arg: &[u8], bytes_max: usize) -> String {
     String::from_utf8_lossy(&arg[..arg.len().min(bytes_max)]).into_owned()
@@ -113,6 +149,12 @@ pub(crate) fn find(name: &[u8]) -> Option<&'static Spec> {
 /// All commands, without subcommands, sorted by name.
 pub(crate) fn all() -> &'static [Spec] {
     &TABLE.specs
+}
+
+/// The command or subcommand with this [row](Spec::row).
+pub(crate) fn by_row(row: usize) -> Option<&'static Spec> {
+    let specs = all().iter().flat_map(|spec| std::iter::once(spec).chain(&spec.subcommands));
+    specs.into_iter().find(|spec| spec.row == row)
 }
 
 /// How many [rows](Spec::row) there are, those of subcommands included.
@@ -137,8 +179,8 @@ impl Table {
         specs.sort_unstable_by_key(|spec| spec.name);
         let mut rows = 0;
         for spec in &mut specs {
-            for spec in std::iter::once(&mut spec.row).chain(spec.subcommands.iter_mut().map(|sub| &mut sub.row)) {
-                *spec = rows;
+            for row in std::iter::once(&mut spec.row).chain(spec.subcommands.iter_mut().map(|sub| &mut sub.row)) {
+                *row = rows;
                 rows += 1;
             }
         }
