@@ -133,7 +133,8 @@ fn unknown(args: &[&[u8]]) -> Error {
         text.extend(["'", &arg, "' "]);
     }
     let word = shown(args[0], REPEATED_MAX);
-    invalid(format!("unknown command '{word}', with args beginning with: {text}"))
+    let with = if args.len() > 1 { ", with args beginning with: " } else { "" };
+    invalid(format!("unknown command '{word}'{with}{text}"))
 }
 
 /// `COPY source destination [DB n] [REPLACE]`: there is one database, with the number 0.
