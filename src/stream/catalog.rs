@@ -24,15 +24,27 @@ pub(crate) struct Catalog {
     pub(crate) next_stream: u64,
     /// Deleted since the last checkpoint.
     pub(crate) deleted: Vec<Arc<StreamCell>>,
+    /// A thread that is alone is in the middle of it: no other looks.
+    pub(crate) changing: bool,
 }
 
 impl Core {
     pub(crate) fn catalog(&self) -> RwLockReadGuard<'_, Catalog> {
-        self.catalog.read().unwrap_or_else(PoisonError::into_inner)
+        loop {
+            let catalog = self.catalog.read().unwrap_or_else(PoisonError::into_inner);
+            if !catalog.changing || self.is_alone() {
+                return catalog;
+            }
+            drop(catalog);
+            drop(self.gate());
+        }
     }
 
+    /// The catalog, to be changed; the caller is in the gate.
     pub(crate) fn catalog_mut(&self) -> RwLockWriteGuard<'_, Catalog> {
-        self.catalog.write().unwrap_or_else(PoisonError::into_inner)
+        let mut catalog = self.catalog.write().unwrap_or_else(PoisonError::into_inner);
+        catalog.changing = self.is_alone();
+        catalog
     }
 
     /// Every stream, by name.
@@ -106,7 +118,7 @@ impl Core {
                     catalog.next_stream += 1;
                     catalog.streams.insert(Arc::clone(name), Arc::clone(&cell));
                     drop((catalog, gate));
-                    woken.into_iter().for_each(Waker::wake);
+                    self.wake(woken);
                     self.name_appeared(name);
                     self.keep_within_bounds(&cell, tail_bytes);
                     self.meet(lsn, level)?;
@@ -123,7 +135,9 @@ impl Core {
 
     /// Tells those who wait for a stream of this name that there is one in the catalog.
     pub(crate) fn name_appeared(&self, name: &str) {
-        self.absent.wake(name);
+        if !self.appears_alone(name) {
+            self.absent.wake(name);
+        }
     }
 
     /// Deletes a stream; `false` if there is none.
@@ -141,17 +155,18 @@ impl Core {
             };
             let mut stream = cell.lock();
             let encode = |out: &mut Vec<u8>| encode_change(cell.number, &Change::DeleteStream, out);
-            let Some(lsn) = self.journal.append_record(true, encode)? else {
+            let Some(lsn) = self.append(true, encode)? else {
                 drop((stream, catalog, gate));
                 self.rotate(64, false)?;
                 continue;
             };
+            self.watches.touch(name);
             let waiting = self.bury(&cell, &mut stream);
             drop(stream);
             catalog.streams.remove(name);
             catalog.deleted.push(Arc::clone(&cell));
             drop((catalog, gate));
-            waiting.into_iter().for_each(Waker::wake);
+            self.wake(waiting);
             self.work.want(Work::CHECKPOINT);
             break Some(lsn);
         };
@@ -160,7 +175,8 @@ impl Core {
     }
 
     /// Notes that a stream is deleted; returns whom to wake. The caller takes it out of the catalog.
-    pub(super) fn bury(&self, cell: &StreamCell, stream: &mut Inner) -> Vec<Waker> {
+    pub(super) fn bury(&self, cell: &Arc<StreamCell>, stream: &mut Inner) -> Vec<Waker> {
+        self.hide(cell, stream, true);
         stream.deleted = true;
         cell.set_gone(stream);
         self.count_tail(stream);
