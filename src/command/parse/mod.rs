@@ -123,7 +123,8 @@ fn wrong_arity(name: &str) -> Error {
     invalid(format!("wrong number of arguments for '{name}' command"))
 }
 
-fn unknown(args: &[&[u8]]) -> Error {
+/// The error of a command that is not known: it repeats how that begins.
+pub(super) fn unknown(args: &[&[u8]]) -> Error {
     let mut text = String::new();
     for arg in &args[1..] {
         if text.len() >= REPEATED_MAX {
