@@ -1,4 +1,4 @@
-//! Patterns for names of streams: `h?llo`, `h*llo`, `h[ae]llo`, `h[^e]llo`, `h[a-b]llo`, a backslash before what is meant itself.
+//! Patterns for names: `h?llo`, `h*llo`, `h[ae]llo`, `h[^e]llo`, `h[a-b]llo`, a backslash before what is meant itself.
 //!
 //! They match what they match in Redis, where they are not written as they should be too: a class that does not end, a range
 //! whose ends are negative as C's `char` is. Knows bytes only.
@@ -7,11 +7,12 @@
 const DEPTH_MAX: usize = 1000;
 
 /// Whether all of `name` is what the pattern says.
-pub(super) fn matches(pattern: &[u8], name: &[u8]) -> bool {
-    Matching { hopeless: false }.matches(pattern, name, 0)
+pub(crate) fn matches(pattern: &[u8], name: &[u8], ignore_case: bool) -> bool {
+    Matching { ignore_case, hopeless: false }.matches(pattern, name, 0)
 }
 
 struct Matching {
+    ignore_case: bool,
     /// What follows a star is nowhere in the rest: no star before it helps.
     hopeless: bool,
 }
@@ -25,17 +26,17 @@ impl Matching {
             pattern = match first {
                 b'*' => return self.matches_after_star(after, name, depth),
                 b'?' => after,
-                b'[' => match class(after, byte) {
+                b'[' => match self.class(after, byte) {
                     (true, after) => after,
                     (false, _) => return false,
                 },
                 b'\\' if !after.is_empty() => {
-                    if after[0] != byte {
+                    if !self.is_same(after[0], byte) {
                         return false;
                     }
                     &after[1..]
                 }
-                _ if first != byte => return false,
+                _ if !self.is_same(first, byte) => return false,
                 _ => after,
             };
             name = rest;
@@ -64,39 +65,50 @@ impl Matching {
         self.hopeless = true;
         false
     }
+
+    fn fold(&self, byte: u8) -> u8 {
+        if self.ignore_case { byte.to_ascii_lowercase() } else { byte }
+    }
+
+    fn is_same(&self, one: u8, other: u8) -> bool {
+        self.fold(one) == self.fold(other)
+    }
+
+    /// Whether `byte` is of the class that begins here, and what comes after it.
+    fn class<'a>(&self, pattern: &'a [u8], byte: u8) -> (bool, &'a [u8]) {
+        let (not, mut pattern) = match pattern {
+            [b'^', after @ ..] => (true, after),
+            pattern => (false, pattern),
+        };
+        let mut found = false;
+        loop {
+            pattern = match *pattern {
+                // In any class as it is.
+                [b'\\', meant, ref after @ ..] => {
+                    found |= meant == byte;
+                    after
+                }
+                [] => return (found != not, pattern),
+                [b']', ref after @ ..] => return (found != not, after),
+                [one, b'-', other, ref after @ ..] => {
+                    let (one, other) = (one.cast_signed(), other.cast_signed());
+                    let (first, last) = (one.min(other).cast_unsigned(), one.max(other).cast_unsigned());
+                    let [first, last, byte] = [first, last, byte].map(|byte| self.fold(byte).cast_signed());
+                    found |= (first..=last).contains(&byte);
+                    after
+                }
+                [one, ref after @ ..] => {
+                    found |= self.is_same(one, byte);
+                    after
+                }
+            };
+        }
+    }
 }
 
 fn without_stars(pattern: &[u8]) -> &[u8] {
     let stars = pattern.iter().take_while(|&&byte| byte == b'*').count();
     &pattern[stars..]
-}
-
-/// Whether `byte` is of the class that begins here, and what comes after it.
-fn class(pattern: &[u8], byte: u8) -> (bool, &[u8]) {
-    let (not, mut pattern) = match pattern {
-        [b'^', after @ ..] => (true, after),
-        pattern => (false, pattern),
-    };
-    let mut found = false;
-    loop {
-        pattern = match *pattern {
-            [b'\\', meant, ref after @ ..] => {
-                found |= meant == byte;
-                after
-            }
-            [] => return (found != not, pattern),
-            [b']', ref after @ ..] => return (found != not, after),
-            [one, b'-', other, ref after @ ..] => {
-                let (one, other, byte) = (one.cast_signed(), other.cast_signed(), byte.cast_signed());
-                found |= (one.min(other)..=one.max(other)).contains(&byte);
-                after
-            }
-            [one, ref after @ ..] => {
-                found |= one == byte;
-                after
-            }
-        };
-    }
 }
 
 #[cfg(test)]
@@ -149,14 +161,20 @@ mod tests {
             (b"a", b"A", false),
         ];
         for &(pattern, name, matched) in cases {
-            assert_eq!(matches(pattern, name), matched, "{} {}", pattern.escape_ascii(), name.escape_ascii());
+            assert_eq!(matches(pattern, name, false), matched, "{} {}", pattern.escape_ascii(), name.escape_ascii());
         }
+    }
+
+    #[test]
+    fn case_counts_where_it_is_to() {
+        assert!(matches(b"Max[C-C]*", b"maxclients", true) && !matches(b"Max[C-C]*", b"maxclients", false));
+        assert!(matches(b"m\\AX", b"max", true));
     }
 
     #[test]
     fn a_pattern_of_stars_takes_no_time() {
         let (pattern, name) = ("a*".repeat(50) + "b", "a".repeat(500));
-        assert!(!matches(pattern.as_bytes(), name.as_bytes()));
-        assert!(!matches("*?".repeat(2000).as_bytes(), "a".repeat(3000).as_bytes()));
+        assert!(!matches(pattern.as_bytes(), name.as_bytes(), false));
+        assert!(!matches("*?".repeat(2000).as_bytes(), "a".repeat(3000).as_bytes(), false));
     }
 }

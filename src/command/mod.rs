@@ -21,7 +21,7 @@
 
 mod arguments;
 mod execute;
-mod glob;
+pub(crate) mod glob;
 mod help;
 mod parse;
 mod reply;
@@ -142,6 +142,12 @@ pub enum Command {
     Mistaken(Mistaken),
 }
 
+/// What Redis says of a command that it does not know.
+#[cfg(feature = "resp")]
+pub(crate) fn unknown_command(args: &[&[u8]]) -> String {
+    parse_error_text(&parse::unknown(args))
+}
+
 impl Command {
     /// Reads a command from its arguments, the name first, as Redis 8.6.3 does: options in any case, the same checks in the
     /// same order.
@@ -162,7 +168,12 @@ impl Command {
     /// that is not UTF-8, [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for the rest; the text is Redis's without `ERR`.
     pub fn parse(args: &[impl AsRef<[u8]>]) -> Result<Command> {
         let args: Vec<&[u8]> = args.iter().map(AsRef::as_ref).collect();
-        parse::command(&args)
+        Command::of(&args)
+    }
+
+    /// What [`parse`](Command::parse) does.
+    pub(crate) fn of(args: &[&[u8]]) -> Result<Command> {
+        parse::command(args)
     }
 
     /// The arguments that [`parse`](Command::parse) reads as this command.

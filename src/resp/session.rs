@@ -1,5 +1,6 @@
 //! What one connection remembers between requests.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -37,6 +38,8 @@ pub(crate) struct Session {
     /// The commands since `MULTI`.
     pub(crate) transaction: Option<Transaction>,
     pub(crate) watches: Vec<Watch>,
+    /// The names of those.
+    pub(crate) watched: BTreeSet<String>,
     /// The connection ends when what was answered is written (`QUIT`).
     pub(crate) ends: bool,
 }
@@ -61,8 +64,21 @@ impl Session {
             replies: Replies::default(),
             transaction: None,
             watches: Vec::new(),
+            watched: BTreeSet::new(),
             ends: false,
         }
+    }
+
+    /// Watches nothing any more.
+    pub(crate) fn unwatch(&mut self) {
+        self.watches.clear();
+        self.watched.clear();
+    }
+
+    /// There was no `MULTI`, and nothing is watched.
+    pub(crate) fn forget_transaction(&mut self) {
+        self.transaction = None;
+        self.unwatch();
     }
 
     /// To be called before each command.

@@ -14,7 +14,7 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 
 impl Core {
     /// What all tails hold in memory.
-    #[cfg(any(test, feature = "simulation"))]
+    #[cfg(any(test, feature = "resp", feature = "simulation"))]
     pub(crate) fn tail_bytes(&self) -> usize {
         self.tail_bytes.load(Ordering::Relaxed)
     }

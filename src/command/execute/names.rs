@@ -57,7 +57,7 @@ impl Broker {
     }
 
     pub(super) fn keys(&self, pattern: &[u8]) -> Result<Reply> {
-        let names = self.streams()?.into_iter().filter(|name| glob::matches(pattern, name.as_bytes()));
+        let names = self.streams()?.into_iter().filter(|name| glob::matches(pattern, name.as_bytes(), false));
         Ok(Reply::Array(names.map(Reply::bulk).collect()))
     }
 
@@ -66,7 +66,8 @@ impl Broker {
         let count = usize::try_from(count.unwrap_or(SCAN_COUNT)).unwrap_or(usize::MAX);
         let (names, next) = if *cursor > PLACE_MAX { (Vec::new(), None) } else { self.scan_streams(*cursor, count)? };
         let of_type = of_type.as_ref().is_none_or(|word| word.eq_ignore_ascii_case(b"stream"));
-        let matches = |name: &str| pattern.as_ref().is_none_or(|pattern| glob::matches(pattern, name.as_bytes()));
+        let matches =
+            |name: &str| pattern.as_ref().is_none_or(|pattern| glob::matches(pattern, name.as_bytes(), false));
         let names = names.iter().filter(|name| of_type && matches(name));
         let names = names.map(|name| Reply::bulk(name.as_bytes())).collect();
         Ok(Reply::Array(vec![Reply::bulk(next.unwrap_or(0).to_string()), Reply::Array(names)]))
