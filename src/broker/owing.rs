@@ -10,6 +10,7 @@ use crate::stream::settle::Syncs;
 impl Broker {
     /// Calls `work`, whose calls on this broker's handles wait for no sync; returns what they owe. What they wrote is durable,
     /// and seen by others, only once that is [settled](Broker::settle).
+    #[allow(clippy::unused_self, reason = "what is owed is owed to this broker's journal")]
     pub(crate) fn owing<T>(&self, work: impl FnOnce() -> T) -> (T, Owed) {
         owed::owing(work)
     }

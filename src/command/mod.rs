@@ -133,6 +133,12 @@ pub enum Command {
     Mistaken(Mistaken),
 }
 
+/// What Redis says of a command that it does not know.
+#[cfg(feature = "resp")]
+pub(crate) fn unknown_command(args: &[&[u8]]) -> String {
+    parse_error_text(&parse::unknown(args))
+}
+
 impl Command {
     /// Reads a command from its arguments, the name first, as Redis 8.6.3 does: options in any case, the same checks in the
     /// same order.

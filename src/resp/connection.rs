@@ -171,7 +171,7 @@ impl Connection {
             let limits = self.limits();
             match self.parser.parse(self.input.unread(), &limits) {
                 Ok(Some(len)) => {
-                    let step = match self.parser.len() {
+                    let step = match self.parser.arguments() {
                         0 => Step::Done,
                         _ => with_args(&self.parser, self.input.unread(), |args| self.runner.run(args)),
                     };
@@ -335,12 +335,12 @@ async fn late(until: time::Instant, counts: bool) {
 
 /// Calls `work` with the arguments of the request that was understood.
 fn with_args<T>(parser: &Parser, bytes: &[u8], work: impl FnOnce(&[&[u8]]) -> T) -> T {
-    if parser.len() > FEW_ARGUMENTS {
+    if parser.arguments() > FEW_ARGUMENTS {
         return work(&parser.args(bytes).collect::<Vec<_>>());
     }
     let mut few: [&[u8]; FEW_ARGUMENTS] = [&[]; FEW_ARGUMENTS];
     for (slot, arg) in few.iter_mut().zip(parser.args(bytes)) {
         *slot = arg;
     }
-    work(&few[..parser.len()])
+    work(&few[..parser.arguments()])
 }

@@ -28,9 +28,8 @@ pub(crate) fn reply(bytes: &mut Vec<u8>, protocol: Protocol, reply: &Reply) {
             end(bytes);
         }
         Reply::Bulk(text) => bulk(bytes, text),
-        Reply::Null if is_3 => bytes.extend_from_slice(b"_\r\n"),
+        Reply::Null | Reply::NullArray if is_3 => bytes.extend_from_slice(b"_\r\n"),
         Reply::Null => bytes.extend_from_slice(b"$-1\r\n"),
-        Reply::NullArray if is_3 => bytes.extend_from_slice(b"_\r\n"),
         Reply::NullArray => bytes.extend_from_slice(b"*-1\r\n"),
         Reply::Array(replies) => several(bytes, protocol, b'*', replies),
         Reply::Set(replies) => several(bytes, protocol, if is_3 { b'~' } else { b'*' }, replies),

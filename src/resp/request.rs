@@ -25,21 +25,20 @@ const PLACES_KEPT: usize = 1024;
 
 /// What a request may be.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// Arguments, the command's name among them.
-    pub arguments: usize,
+    pub(crate) arguments: usize,
     /// Bytes of one argument.
-    pub bulk_bytes: usize,
+    pub(crate) bulk_bytes: usize,
     /// Bytes of all of it.
-    pub request_bytes: usize,
+    pub(crate) request_bytes: usize,
     /// The client has not given the password that it needs.
-    pub stranger: bool,
+    pub(crate) stranger: bool,
 }
 
 /// Why bytes are no request. What follows them cannot be one either: where it would begin is not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[allow(missing_docs, reason = "the texts say it")]
-pub enum ProtocolError {
+pub(crate) enum ProtocolError {
     #[error("too big inline request")]
     InlineTooLong,
     #[error("unbalanced quotes in request")]
@@ -81,7 +80,7 @@ enum State {
 
 /// Reads one request at a time.
 #[derive(Debug, Default)]
-pub struct Parser {
+pub(crate) struct Parser {
     state: State,
     /// What is before this is understood; from the request's first byte.
     at: usize,
@@ -101,7 +100,7 @@ impl Parser {
     /// # Errors
     ///
     /// If they are no request.
-    pub fn parse(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<usize>, ProtocolError> {
+    pub(crate) fn parse(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<usize>, ProtocolError> {
         loop {
             match self.state {
                 State::Done(len) => return Ok(Some(len)),
@@ -137,28 +136,18 @@ impl Parser {
     }
 
     /// How many arguments the request has that is understood.
-    pub fn len(&self) -> usize {
+    pub(crate) fn arguments(&self) -> usize {
         self.places.len()
     }
 
-    /// Whether it asks for nothing.
-    pub fn is_empty(&self) -> bool {
-        self.places.is_empty()
-    }
-
     /// The arguments of the request that is understood, whose bytes these are.
-    pub fn args<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+    pub(crate) fn args<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
         let bytes = if self.is_line { &self.unquoted } else { bytes };
         self.places.iter().map(|place| &bytes[place.clone()])
     }
 
-    /// Whether a request was begun and is not understood yet.
-    pub fn is_inside(&self) -> bool {
-        self.at > 0 || self.seen > 0
-    }
-
     /// Begins with the next request.
-    pub fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.places.clear();
         self.places.shrink_to(PLACES_KEPT);
         self.unquoted = Vec::new();

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
@@ -62,11 +62,11 @@ impl Socket {
     /// Whether the other end will send no more, as far as is known; with bytes unread before that.
     pub(super) async fn is_closed(&self) -> bool {
         let ready = match self {
-            Socket::Tcp(stream) => stream.ready(tokio::io::Interest::READABLE).await,
+            Socket::Tcp(stream) => stream.ready(Interest::READABLE).await,
             #[cfg(unix)]
-            Socket::Unix(stream) => stream.ready(tokio::io::Interest::READABLE).await,
+            Socket::Unix(stream) => stream.ready(Interest::READABLE).await,
         };
-        ready.map_or(true, |ready| ready.is_read_closed())
+        ready.map_or(true, Ready::is_read_closed)
     }
 }
 

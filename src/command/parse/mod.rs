@@ -123,7 +123,8 @@ fn wrong_arity(name: &str) -> Error {
     invalid(format!("wrong number of arguments for '{name}' command"))
 }
 
-fn unknown(args: &[&[u8]]) -> Error {
+/// The error of a command that is not known: it repeats how that begins.
+pub(super) fn unknown(args: &[&[u8]]) -> Error {
     let mut text = String::new();
     for arg in &args[1..] {
         if text.len() >= REPEATED_MAX {
@@ -133,7 +134,8 @@ fn unknown(args: &[&[u8]]) -> Error {
         text.extend(["'", &arg, "' "]);
     }
     let word = shown(args[0], REPEATED_MAX);
-    invalid(format!("unknown command '{word}', with args beginning with: {text}"))
+    let with = if args.len() > 1 { ", with args beginning with: " } else { "" };
+    invalid(format!("unknown command '{word}'{with}{text}"))
 }
 
 /// `COPY source destination [DB n] [REPLACE]`: there is one database, with the number 0.
