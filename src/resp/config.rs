@@ -148,6 +148,7 @@ impl Setting {
                     return Ok(Box::new(|| ()));
                 }
                 Err(match words {
+                    [""] => "Invalid save parameters".to_owned(),
                     ["yes", "no"] if !is_one_of(value, words) => "argument must be 'yes' or 'no'".to_owned(),
                     _ if !is_one_of(value, words) && words.len() > 1 => {
                         format!("argument(s) must be one of the following: {}", words.join(", "))

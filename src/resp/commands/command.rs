@@ -20,7 +20,7 @@ pub(super) fn count(_: &Shared, _: &mut Session, _: &[&[u8]]) -> Answer {
 pub(super) fn info(shared: &Shared, session: &mut Session, args: &[&[u8]]) -> Answer {
     match &args[2..] {
         [] => all(shared, session, args),
-        names => Reply::Array(names.iter().map(|name| named(name).map_or(Reply::NullArray, row)).collect()).into(),
+        names => Reply::Array(names.iter().map(|name| named(name).map_or(Reply::Null, row)).collect()).into(),
     }
 }
 
@@ -146,7 +146,10 @@ fn row(spec: &Spec) -> Reply {
         words(spec.all_categories()),
         Reply::Set(spec.tips.iter().map(Reply::bulk).collect()),
         Reply::Set(spec.keys.iter().map(key_spec).collect()),
-        Reply::Array(spec.subcommands.iter().map(row).collect()),
+        match spec.subcommands.as_slice() {
+            [] => Reply::Set(Vec::new()),
+            subcommands => Reply::Array(subcommands.iter().map(row).collect()),
+        },
     ])
 }
 
