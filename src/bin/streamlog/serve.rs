@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::net::ToSocketAddrs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{env, fs};
@@ -70,8 +71,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if places.is_empty() && sockets.is_empty() {
         places.push(ADDRESS.to_owned());
     }
-    for address in &places {
-        builder = builder.bind(address.as_str());
+    for place in &places {
+        let addresses = place.to_socket_addrs();
+        let addresses =
+            addresses.map_err(|error| Failure::new(format!("`{place}` is no address to listen on: {error}")))?;
+        builder = builder.bind(addresses.as_slice());
     }
     #[cfg(unix)]
     for path in sockets {
