@@ -443,6 +443,16 @@ impl Broker {
         Some((state.length, state.log.segments().count()))
     }
 
+    /// Calls `work`, whose calls on this broker's handles are one, as commands are for
+    /// [`execute_all`](Broker::execute_all).
+    ///
+    /// # Errors
+    ///
+    /// As [`execute_all`](Broker::execute_all).
+    pub fn together<T>(&self, work: impl FnOnce() -> T) -> Result<T> {
+        Ok(self.alone(&[], work)?.expect("nothing is watched"))
+    }
+
     /// Makes a journal file ready.
     ///
     /// # Errors
