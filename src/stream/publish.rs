@@ -95,6 +95,13 @@ impl Core {
         }
     }
 
+    /// The streams with entries that wait for a sync to be seen.
+    pub(super) fn unpublished_cells(&self) -> Vec<Arc<StreamCell>> {
+        // Whoever publishes has taken them off the list meanwhile.
+        let _turn = self.unpublished.turn();
+        self.unpublished.listed().cells.clone()
+    }
+
     fn publish_all(&self, cells: &[Arc<StreamCell>], streams: &mut [MutexGuard<'_, Inner>], synced: Lsn) -> Vec<Waker> {
         let mut woken = Vec::new();
         for (cell, stream) in cells.iter().zip(streams) {
