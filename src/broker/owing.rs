@@ -18,7 +18,8 @@ impl Broker {
     /// What is owed for everything that returned so far, whatever its durability (`WAITAOF`).
     #[cfg(feature = "resp")]
     pub(crate) fn owed_so_far(&self) -> Owed {
-        Owed { lsn: self.open.core.journal.last_lsn() }
+        let lsn = self.open.core.journal.last_lsn();
+        Owed { synced: lsn, written: lsn }
     }
 
     /// Calls `work`, and waits without a thread for the disk.
@@ -31,8 +32,8 @@ impl Broker {
         self.open.core.settled(work).await
     }
 
-    /// Waits until what is owed is durable and seen by others. Whoever is first after all others of its thread had their turn
-    /// syncs for all, and the thread stands still meanwhile.
+    /// Waits until what is owed is as durable as it is to be, and seen by others. Whoever is first after all others of its thread
+    /// had their turn writes or syncs for all, and the thread stands still meanwhile.
     ///
     /// # Errors
     ///
@@ -40,9 +41,10 @@ impl Broker {
     #[cfg(feature = "resp")]
     pub(crate) async fn settle(&self, owed: Owed) -> Result<()> {
         let core = &self.open.core;
-        if core.journal.settled() < owed.lsn {
+        if core.journal.settled() < owed.synced || core.shown_lsn() < owed.written {
             tokio::task::yield_now().await;
         }
-        core.settle(owed.lsn, Syncs::Poll).await
+        core.settle(owed.synced, Syncs::Poll).await?;
+        core.write_to(owed.written)
     }
 }
