@@ -110,8 +110,8 @@ impl Runner {
         self.begin(spec);
         let broker = &self.running.shared.broker;
         let (result, owed) = broker.owing(|| broker.execute(&command));
-        if matches!(command, Command::XAck { .. }) {
-            // What is acknowledged is so at once.
+        if matches!(command, Command::XAck { .. } | Command::XReadGroup(_)) {
+            // What is acknowledged or delivered is so at once.
             self.owed = self.owed.max(owed);
         } else {
             self.wrote(owed);
