@@ -348,6 +348,19 @@ fn hello_chooses_the_protocol_and_says_who_is_there() {
     assert_eq!(ask(&mut client, "CLIENT GETNAME"), Answer::Null);
 }
 
+/// A reset took back the watch of a name and not that it was known to be watched, so nobody watched it from then on.
+#[test]
+fn what_is_watched_again_after_a_reset_is_watched() {
+    let (_broker, server) = serve(|server| server);
+    let (mut client, mut other) = (connect(&server), connect(&server));
+    for line in ["WATCH s", "MULTI", "RESET", "WATCH s"] {
+        assert!(!matches!(ask(&mut client, line), Answer::Error(_)), "{line}");
+    }
+    ask(&mut other, "XADD s * a b");
+    assert_eq!((ask(&mut client, "MULTI"), text(ask(&mut client, "PING"))), (ok(), "QUEUED".to_owned()));
+    assert_eq!(ask(&mut client, "EXEC"), Answer::NullArray);
+}
+
 #[test]
 fn nothing_but_the_password_opens_and_it_can_be_changed_but_not_by_a_stranger() {
     let (_broker, server) = serve(|server| server.password("secret"));
@@ -480,6 +493,71 @@ fn info_counts_what_happened() {
     assert!(!text(ask(&mut client, "INFO")).contains("cmdstat_"), "not without being asked for");
     client.speak_resp3();
     assert!(matches!(ask(&mut client, "INFO"), Answer::Verbatim(_)));
+}
+
+#[test]
+fn an_error_is_counted_once_where_it_arose() {
+    let (_broker, server) = serve(|server| server);
+    let (mut client, mut waiting) = (connect(&server), connect(&server));
+    let Answer::Int(id) = ask(&mut waiting, "CLIENT ID") else { panic!("a number") };
+    let counted = |client: &mut Client, name: &str| {
+        let line = info(client, &format!("cmdstat_{name}"));
+        line.split(',').filter(|part| !part.starts_with("usec")).collect::<Vec<_>>().join(",")
+    };
+    // What it does, what is counted of which command then, and of which prefix.
+    for (lines, commands, prefixes) in [
+        (&["AUTH k"][..], &[("auth", "calls=1,rejected_calls=0,failed_calls=1")][..], &[("ERR", 1)][..]),
+        (
+            &["MULTI", "XADD s * a b", "AUTH a", "EXEC"],
+            &[
+                ("xadd", "calls=1,rejected_calls=0,failed_calls=0"),
+                ("auth", "calls=1,rejected_calls=0,failed_calls=1"),
+                ("exec", "calls=1,rejected_calls=0,failed_calls=0"),
+            ],
+            &[("ERR", 1)],
+        ),
+        (&["EXEC"], &[("exec", "calls=1,rejected_calls=0,failed_calls=1")], &[("ERR", 1)]),
+        (
+            &["MULTI", "XADD", "EXEC"],
+            &[
+                ("xadd", "calls=0,rejected_calls=1,failed_calls=0"),
+                ("multi", "calls=1,rejected_calls=0,failed_calls=0"),
+                ("exec", "calls=1,rejected_calls=0,failed_calls=1"),
+            ],
+            &[("ERR", 1), ("EXECABORT", 1)],
+        ),
+        (
+            &["XADD s * a b", "XGROUP CREATECONSUMER s g c"],
+            &[("xgroup|createconsumer", "calls=1,rejected_calls=0,failed_calls=1")],
+            &[("NOGROUP", 1)],
+        ),
+        (&["asdf"], &[], &[("ERR", 1)]),
+    ] {
+        ask(&mut client, "CONFIG RESETSTAT");
+        for line in lines {
+            ask(&mut client, line);
+        }
+        for (command, want) in commands {
+            assert_eq!(counted(&mut client, command), *want, "{command} of {lines:?}");
+        }
+        for (prefix, count) in prefixes {
+            assert_eq!(info(&mut client, &format!("errorstat_{prefix}")), format!("count={count}"), "{lines:?}");
+        }
+        let all: i32 = prefixes.iter().map(|(_, count)| count).sum();
+        assert_eq!(info(&mut client, "total_error_replies"), all.to_string(), "{lines:?}");
+    }
+    // One that waits counts once it is answered.
+    ask(&mut client, "CONFIG RESETSTAT");
+    let done = |client: &mut Client| field(&text(ask(client, &format!("CLIENT LIST ID {id}"))), "tot-cmds");
+    let before: u64 = done(&mut client).parse().unwrap();
+    waiting.send(&request(&words("XREAD BLOCK 0 STREAMS s $"))).unwrap();
+    soon(|| info(&mut client, "blocked_clients") == "1");
+    assert_eq!(done(&mut client), before.to_string());
+    assert_eq!(ask(&mut client, &format!("CLIENT UNBLOCK {id} ERROR")), Answer::Int(1));
+    assert!(matches!(waiting.answer().unwrap(), Answer::Error(_)));
+    soon(|| done(&mut client) == (before + 1).to_string());
+    assert_eq!(counted(&mut client, "xread"), "calls=1,rejected_calls=0,failed_calls=1");
+    assert_eq!(info(&mut client, "errorstat_UNBLOCKED"), "count=1");
 }
 
 #[test]
