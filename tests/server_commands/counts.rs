@@ -1,5 +1,10 @@
 //! What is counted, and what is set.
 
+use std::time::Duration;
+
+use streamlog::resp::Server;
+use streamlog::{Broker, Durability};
+
 use super::answer::Answer;
 use super::wire::request;
 use super::{Client, ask, connect, error, field, info, ok, serve, soon, text, words};
@@ -133,4 +138,24 @@ fn settings_are_set_all_or_none_and_mean_something() {
     assert_eq!(get(&mut client, "appendfsync"), "always");
     assert_eq!(ask(&mut client, "CONFIG SET appendfsync always"), ok());
     assert!(text(ask(&mut client, "CONFIG SET appendfsync no")).contains("related to argument 'appendfsync'"));
+}
+
+#[test]
+fn what_was_written_is_on_the_disk_once_that_is_waited_for_whatever_the_durability() {
+    let directory = tempfile::tempdir().unwrap();
+    let broker = Broker::builder().durability(Durability::Os).open(directory.path().join("data")).unwrap();
+    let server = Server::builder(&broker).bind("127.0.0.1:0").start().unwrap();
+    let mut client = connect(&server);
+    for _ in 0..10 {
+        ask(&mut client, "XADD s * a b");
+    }
+    let records: u64 = info(&mut client, "streamlog_records").parse().unwrap();
+    assert!(records >= 10);
+    let synced: u64 = info(&mut client, "streamlog_records_synced").parse().unwrap();
+    assert!(synced < records, "nobody waited yet");
+    assert_eq!(ask(&mut client, "WAITAOF 1 0 0"), Answer::Array(vec![Answer::Int(1), Answer::Int(0)]));
+    assert!(info(&mut client, "streamlog_records_synced").parse::<u64>().unwrap() >= records);
+    assert_eq!(info(&mut client, "streamlog_durability"), "os");
+    assert_eq!(ask(&mut client, "CONFIG SET appendfsync no"), ok(), "that is what it is");
+    server.shutdown(Duration::from_secs(1));
 }
