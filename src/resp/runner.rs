@@ -130,12 +130,13 @@ impl Runner {
     /// To be called before a command is run.
     pub(super) fn begin(&mut self, spec: &Spec) {
         self.session.begins_command();
-        self.session.client.ran(spec);
+        self.session.client.runs(spec);
     }
 
     /// To be called after it.
     pub(super) fn answer(&mut self, spec: &Spec, took: Duration, reply: &Reply) {
         let error = if let Reply::Error(text) = reply { Some(text.as_str()) } else { None };
+        self.session.client.ran();
         self.running.shared.stats.note(spec, took, error);
         self.reply(reply);
     }
