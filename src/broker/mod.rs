@@ -211,6 +211,27 @@ impl Broker {
         Ok(catalog.streams.keys().filter(|name| !name::is_reserved(name)).map(ToString::to_string).collect())
     }
 
+    /// How many streams there are.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`](crate::ErrorKind::Closed).
+    pub(crate) fn stream_count(&self) -> Result<usize> {
+        self.open.core.check_open()?;
+        Ok(self.open.core.catalog().len())
+    }
+
+    /// The names of about so many streams from a [place](name::place) on, and the place to go on from, if there are more: who goes
+    /// on until there are none has met every stream that had its name all the time.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`](crate::ErrorKind::Closed).
+    pub(crate) fn scan_streams(&self, from: u64, count: usize) -> Result<(Vec<Arc<str>>, Option<u64>)> {
+        self.open.core.check_open()?;
+        Ok(self.open.core.catalog().scan(from, count))
+    }
+
     /// Milliseconds since the Unix epoch, by the clock of the broker.
     pub(crate) fn now_ms(&self) -> u64 {
         self.open.core.clock.now_ms()
@@ -420,6 +441,16 @@ impl Broker {
         let schedule = self.open.core.find(name::SCHEDULE)?;
         let state = &schedule.lock().state;
         Some((state.length, state.log.segments().count()))
+    }
+
+    /// Calls `work`, whose calls on this broker's handles are one, as commands are for
+    /// [`execute_all`](Broker::execute_all).
+    ///
+    /// # Errors
+    ///
+    /// As [`execute_all`](Broker::execute_all).
+    pub fn together<T>(&self, work: impl FnOnce() -> T) -> Result<T> {
+        Ok(self.alone(&[], work)?.expect("nothing is watched"))
     }
 
     /// Makes a journal file ready.

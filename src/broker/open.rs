@@ -101,7 +101,8 @@ fn begin(
             settle(tables, &files, &catalog, &options, clock.now_ms(), last_lsn, begun)?
         }
     };
-    let catalog = Catalog { deleted: Vec::new(), ..catalog };
+    let mut catalog = catalog;
+    catalog.deleted = Vec::new();
     // A backup's journal ends as a clean one does, and not at a checkpoint: this may not be the first try to replay it.
     if !recovery.clean || last_lsn > meta.floor || redb == Redb::Lost {
         sweep(&files, &catalog)?;

@@ -21,7 +21,6 @@
 
 mod arguments;
 mod execute;
-#[cfg(any(test, feature = "resp"))]
 pub(crate) mod glob;
 mod help;
 mod parse;
@@ -32,8 +31,8 @@ mod words;
 pub use self::reply::Reply;
 pub use self::text::parse_error_text;
 pub use self::words::{
-    Delivered, Mistaken, NackMode, ReadLimits, Wait, XAdd, XAutoClaim, XCfgSet, XClaim, XGroupCreate, XGroupSetId,
-    XNack, XPendingRange, XRange, XRead, XReadGroup, XSetId,
+    Delivered, Flush, Mistaken, NackMode, ReadLimits, Scan, Wait, XAdd, XAutoClaim, XCfgSet, XClaim, XGroupCreate,
+    XGroupSetId, XNack, XPendingRange, XRange, XRead, XReadGroup, XSetId,
 };
 use crate::error::Result;
 use crate::id::Id;
@@ -129,6 +128,16 @@ pub enum Command {
     RenameNx { key: String, to: String },
     /// `COPY`: copies a stream; with `replace` whatever has the name.
     Copy { source: String, destination: String, replace: bool },
+    /// `KEYS`: the names that a pattern matches.
+    Keys { pattern: Vec<u8> },
+    /// `SCAN`: names, some at a time.
+    Scan(Scan),
+    /// `DBSIZE`: how many streams there are.
+    DbSize,
+    /// `FLUSHDB`: deletes all streams.
+    FlushDb(Flush),
+    /// `FLUSHALL`: deletes all streams.
+    FlushAll(Flush),
     /// A command with a mistake that Redis finds only after it has looked for the stream or the group.
     Mistaken(Mistaken),
 }

@@ -186,7 +186,7 @@ impl Core {
                 self.work.want(Work::CHECKPOINT);
             }
             catalog.next_stream += 1;
-            catalog.streams.insert(Arc::clone(name), Arc::clone(&copy));
+            catalog.insert(name, Arc::clone(&copy));
             drop((catalog, gate));
             self.wake(woken);
             self.name_appeared(name);

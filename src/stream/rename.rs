@@ -119,8 +119,8 @@ impl Core {
                 self.work.want(Work::CHECKPOINT);
             }
             drop(replaced);
-            catalog.streams.remove(from);
-            catalog.streams.insert(Arc::clone(to), Arc::new(cell.under(to)));
+            catalog.remove(&cell.name);
+            catalog.insert(to, Arc::new(cell.under(to)));
             drop((catalog, gate));
             self.wake(woken);
             self.name_appeared(to);

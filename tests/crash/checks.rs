@@ -32,6 +32,7 @@ impl Told {
                 self.deleted.push((number, stream));
             }
             Op::Rename { stream, to, .. } => self.deleted.extend([(number, *stream), (number, *to)]),
+            Op::Exec(ops) => ops.iter().for_each(|op| self.asked(number, op)),
             _ => {}
         }
     }
@@ -39,6 +40,10 @@ impl Told {
     pub(crate) fn returned(&mut self, number: usize, op: &Op, outcome: &Outcome) {
         if let Op::Add { stream, .. } | Op::AddOnce { stream, .. } | Op::Batch { stream, .. } = op {
             self.added.push((number, stream, outcome.ids.clone()));
+        }
+        if let Op::Exec(ops) = op {
+            let done = ops.iter().zip(&outcome.each);
+            done.for_each(|(op, got)| got.iter().for_each(|outcome| self.returned(number, op, outcome)));
         }
     }
 

@@ -39,7 +39,7 @@ fn begin(chance: &mut Chance, seed: u64, amid: bool, broken: Broken) -> (Trial, 
         open_files_max: 1 + chance.index(6),
         sabotage: broken.engine(),
     };
-    let manner = Manner { streams: 1 + chance.index(3), only_work: chance.once_in(4), amid };
+    let manner = Manner { streams: 1 + chance.index(3), only_work: chance.once_in(4), execs: true, amid };
     let disk = SimDisk::new(chance.next());
     broken.lie_on(&disk);
     let mut trial = Trial::new(setup, disk);
@@ -87,6 +87,8 @@ pub(crate) fn crashing(chance: &mut Chance, seed: u64, amid: bool, broken: Broke
 /// A workload by chance, on a disk that errs. Returns how often writing was stopped by that, or the machine.
 pub(crate) fn failing(chance: &mut Chance, seed: u64, broken: Broken) -> Verdict<u64> {
     let (mut trial, manner) = begin(chance, seed, false, broken);
+    // One of several can be refused for want of room, and the others stay.
+    let manner = Manner { execs: false, ..manner };
     let verdict = caught(|| {
         let mut failures = 0;
         for _ in 0..3 {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use streamlog::{
-    Broker, DelayedId, Durability, Id, IdSpec, Idempotency, Idempotent, References, Result, Retention, StartAt, Trim,
+    Broker, DelayedId, Durability, ErrorKind, Id, IdSpec, Idempotency, Idempotent, References, Result, Retention,
+    StartAt, Trim,
 };
 
 use super::observe::Snapshot;
@@ -175,6 +176,8 @@ pub(crate) enum Op {
     Spare,
     Sync,
     Reopen,
+    /// These operations of a user as one.
+    Exec(Vec<Op>),
     /// Work of the background, and in the middle of it these operations of a user: before the disk makes the change that
     /// comes after so many others there.
     Amid {
@@ -291,17 +294,19 @@ pub(crate) struct Levels {
 pub(crate) struct Outcome {
     pub(crate) ids: Vec<Id>,
     pub(crate) number: u64,
+    /// Of several as one, what each gave.
+    pub(crate) each: Vec<std::result::Result<Outcome, ErrorKind>>,
 }
 
 impl From<Vec<Id>> for Outcome {
     fn from(ids: Vec<Id>) -> Outcome {
-        Outcome { ids, number: 0 }
+        Outcome { ids, ..Outcome::default() }
     }
 }
 
 impl From<u64> for Outcome {
     fn from(number: u64) -> Outcome {
-        Outcome { ids: Vec::new(), number }
+        Outcome { number, ..Outcome::default() }
     }
 }
 
@@ -324,6 +329,12 @@ fn fields(now_ms: u64, number: usize, bytes: usize) -> Vec<(String, Vec<u8>)> {
         ("at".to_owned(), format!("{now_ms}.{number}").into_bytes()),
         ("data".to_owned(), (0..bytes).map(value).collect()),
     ]
+}
+
+/// What each of several gives. Each has other bytes.
+fn each(ops: &[Op], broker: &Broker, now_ms: u64) -> Outcome {
+    let run = |(op, number): (&Op, u64)| op.run(broker, now_ms + (number << 40)).map_err(|error| error.kind());
+    Outcome { each: ops.iter().zip(1..).map(run).collect(), ..Outcome::default() }
 }
 
 impl Op {
@@ -401,10 +412,16 @@ impl Op {
             Op::Spare => broker.spare_step()?.into(),
             Op::Sync => broker.sync()?.into(),
             Op::AddDue => (broker.due_step()? as u64).into(),
+            Op::Exec(ref ops) => broker.together(|| each(ops, broker, now_ms))?,
             // The trial's to do.
             Op::Reopen | Op::Amid { .. } => ().into(),
             _ => self.run_on_stream(broker, now_ms)?,
         })
+    }
+
+    /// Does it, several as one too, one after the other.
+    pub(crate) fn run_apart(&self, broker: &Broker, now_ms: u64) -> Result<Outcome> {
+        if let Op::Exec(ops) = self { Ok(each(ops, broker, now_ms)) } else { self.run(broker, now_ms) }
     }
 
     fn run_on_stream(&self, broker: &Broker, now_ms: u64) -> Result<Outcome> {
@@ -515,6 +532,7 @@ impl Op {
             | Op::FlushStep
             | Op::Spare
             | Op::Amid { .. } => Durability::Os,
+            Op::Exec(ref ops) => return ops.iter().any(|op| op.makes_durable(levels)),
         };
         level == Durability::Always
     }

@@ -117,7 +117,7 @@ impl Model {
         let mut outcome = Ok(Outcome::default());
         for part in op.parts(self.now()) {
             self.clock.set(now_ms);
-            outcome = part.run(&self.twin, now_ms);
+            outcome = part.run_apart(&self.twin, now_ms);
             let state = observe(&self.twin, &self.clock, now_ms).unwrap_or_else(|error| panic!("the model: {error}"));
             self.history.push((now_ms, part));
             self.states.push(Arc::new(state));
@@ -136,7 +136,7 @@ impl Model {
         self.twin = Model::twin(&self.setup, &self.clock);
         for (now_ms, part) in &self.history {
             self.clock.set(*now_ms);
-            let _ = part.run(&self.twin, *now_ms);
+            let _ = part.run_apart(&self.twin, *now_ms);
         }
     }
 }
@@ -231,6 +231,8 @@ impl Trial {
     ) -> Verdict<Ran> {
         match (got, expected) {
             (Err(_), _) if self.disk.is_off() => return Ok(Ran::Crashed),
+            // One of several as one met it, too.
+            (Ok(got), Ok(expected)) if got != expected && self.disk.is_off() => return Ok(Ran::Crashed),
             (Ok(_), Ok(_)) if op.is_background() => {}
             (Ok(got), Ok(expected)) if got == expected => {}
             (Err(got), Err(expected)) if got.kind() == expected.kind() => {}
@@ -245,7 +247,15 @@ impl Trial {
         }
         // A step that finds nothing to do waits for nothing.
         let idle = matches!((op, got), (Op::AddDue, Ok(Outcome { number: 0, .. })));
-        if got.is_ok() && !idle && op.makes_durable(self.setup.levels) {
+        let levels = self.setup.levels;
+        let durable = match (op, got) {
+            (_, Err(_)) => false,
+            (Op::Exec(ops), Ok(got)) => {
+                ops.iter().zip(&got.each).any(|(op, got)| got.is_ok() && op.makes_durable(levels))
+            }
+            (op, Ok(_)) => !idle && op.makes_durable(levels),
+        };
+        if durable {
             self.durable = count;
         }
         Ok(Ran::Returned)

@@ -46,7 +46,7 @@ pub(crate) const BEGUN: [Letter; 3] = [
 ];
 
 /// One of each kind.
-pub(crate) const ALPHABET: [Letter; 44] = [
+pub(crate) const ALPHABET: [Letter; 46] = [
     ("add", |_| add(20)),
     ("add os", |_| Op::Add { stream: "a", bytes: 20, id: IdSpec::Auto, trim: None, level: Some(Durability::Os) }),
     ("add large", |_| add(400)),
@@ -124,6 +124,18 @@ pub(crate) const ALPHABET: [Letter; 44] = [
         id: ids(state).last().copied().unwrap_or(Id::MIN),
         entries_added: None,
     }),
+    ("exec", |state| {
+        let acked = Op::Ack { stream: "a", group: "g", ids: pending(state), level: None };
+        let deleted = Op::Delete { stream: "a", ids: ids(state).into_iter().take(1).collect() };
+        let read = Op::ReadNew { who: Y, count: 5, no_ack: false, claim_idle_ms: None };
+        Op::Exec(vec![add(20), batch("b", &[5, 150]), acked, deleted, add(400), read])
+    }),
+    ("exec streams", |_| {
+        let delayed = Op::Delay { stream: "c", bytes: 20, in_ms: 1, level: Some(Durability::Os) };
+        let renamed = Op::Rename { stream: "a", to: "c", replace: true };
+        let copied = Op::Copy { stream: "c", to: "a", replace: true };
+        Op::Exec(vec![batch("b", &[5]), renamed, delayed, copied, add(300), Op::DeleteStream("b"), add(5)])
+    }),
     ("flush", |_| Op::Flush),
     ("checkpoint", |_| Op::Checkpoint),
     ("amid segments", |_| amid(Work::CheckpointAtSegments)),
@@ -151,6 +163,8 @@ pub(crate) struct Manner {
     pub(crate) streams: usize,
     /// Nothing but what a producer and a worker do: nothing is trimmed, deleted or skipped.
     pub(crate) only_work: bool,
+    /// Users do several operations as one.
+    pub(crate) execs: bool,
     /// Users work in the middle of what the background does. Nothing may be so full that they would have to help.
     pub(crate) amid: bool,
 }
@@ -165,13 +179,26 @@ impl Manner {
             let ops = (0..=chance.below(4)).map(|_| self.of_user(chance, state)).collect();
             return Op::Amid { work: *chance.pick(&Work::ALL), after: chance.below(8), ops };
         }
+        self.any_or_several(chance, state)
+    }
+
+    fn any_or_several(self, chance: &mut Chance, state: &Snapshot) -> Op {
+        if self.execs && chance.once_in(10) {
+            let one = |chance: &mut Chance| loop {
+                let op = self.any(chance, state);
+                if !op.is_background() && !matches!(op, Op::AddDue | Op::Retention) {
+                    return op;
+                }
+            };
+            return Op::Exec((0..chance.below(8)).map(|_| one(chance)).collect());
+        }
         self.any(chance, state)
     }
 
     /// The next operation that is not the background's.
     fn of_user(self, chance: &mut Chance, state: &Snapshot) -> Op {
         loop {
-            let op = self.any(chance, state);
+            let op = self.any_or_several(chance, state);
             if !op.is_background() {
                 return op;
             }
