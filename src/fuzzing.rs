@@ -266,3 +266,47 @@ fn value_of<T: Serialize + DeserializeOwned>(version: u8, bytes: &[u8]) {
     let sealed = codec::seal(version, &value);
     assert_eq!(encoded(&codec::unseal(version, &sealed).expect("ours")), written);
 }
+
+/// Bytes of a client: they are the same requests in whatever pieces they come, each within the limits.
+#[cfg(feature = "resp")]
+pub fn requests(input: &[u8]) {
+    use crate::resp::request::{Limits, Parser};
+    let Some((&choice, bytes)) = input.split_first() else { return };
+    // Small, so that a fuzzer reaches them.
+    let limits = Limits { arguments: 20, bulk_bytes: 300, request_bytes: 1000, stranger: choice & 1 == 1 };
+    let parse = |piece: usize| {
+        let (mut parser, mut begin, mut requests) = (Parser::default(), 0, Vec::new());
+        for end in (0..bytes.len()).step_by(piece).chain([bytes.len()]) {
+            loop {
+                match parser.parse(&bytes[begin..end.max(begin)], &limits) {
+                    Ok(None) => break,
+                    Ok(Some(len)) => {
+                        let args: Vec<_> = parser.args(&bytes[begin..]).map(<[u8]>::to_vec).collect();
+                        let in_all: usize = args.iter().map(Vec::len).sum();
+                        assert!(len > 0 && in_all < len && args.len() == parser.arguments());
+                        requests.push(args);
+                        parser.forget();
+                        begin += len;
+                    }
+                    Err(error) => return (requests, Some(error)),
+                }
+            }
+        }
+        (requests, None)
+    };
+    let whole = parse(usize::MAX);
+    assert_eq!(parse(1), whole);
+    assert_eq!(parse(usize::from(choice).max(1)), whole);
+    for args in whole.0 {
+        let mut written = format!("*{}\r\n", args.len()).into_bytes();
+        for arg in &args {
+            written.extend(format!("${}\r\n", arg.len()).into_bytes());
+            written.extend([arg, &b"\r\n"[..]].concat());
+        }
+        let large =
+            Limits { arguments: usize::MAX, bulk_bytes: usize::MAX, request_bytes: usize::MAX, stranger: false };
+        let mut parser = Parser::default();
+        assert_eq!(parser.parse(&written, &large), Ok(Some(written.len())));
+        assert!(parser.args(&written).eq(args.iter().map(Vec::as_slice)));
+    }
+}

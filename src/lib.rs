@@ -50,7 +50,7 @@
 //! | set the last ID and counters | [`Stream::set_last_id`] | `XSETID` |
 //! | look | [`Stream::info`], [`Stream::groups`], [`Group::consumers`] | `XINFO` |
 //! | copy a directory that is in use | [`Broker::backup_to`] | `BGSAVE` |
-//! | run a command of Redis, word by word | [`command`], [`Broker::execute`] | all of them |
+//! | run a command of Redis, word by word; several as one | [`command`], [`Broker::execute`], [`Broker::execute_all`] | all of them; `MULTI` |
 //! | test without a disk | [`Broker::in_memory`] | |
 //!
 //! # Guarantees
@@ -106,6 +106,8 @@
 //! broker       many streams in a directory: opening, checkpoints, background work, closing
 //!         ↓
 //! command      Redis's commands as values: read, written, run on the handles, refused in Redis's words
+//!         ↓
+//! resp         the server for Redis clients, with the feature of that name
 //!         ↓
 //! upkeep       a directory that is not open: checking and repairing it
 //!         ↓

@@ -329,10 +329,6 @@ impl Clients {
         self.known().clients.remove(&id);
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.known().clients.len()
-    }
-
     pub(crate) fn get(&self, id: u64) -> Option<Arc<Client>> {
         self.known().clients.get(&id).cloned()
     }
@@ -367,7 +363,7 @@ mod tests {
         let clients = Clients::default();
         let client = clients.register(Peer::default(), 1).unwrap();
         clients.kill(&client);
-        assert_eq!(clients.len(), 0);
+        assert_eq!(clients.all().len(), 0);
         assert_eq!(now(client.signal()), Some(Signal::Kill));
     }
 

@@ -169,6 +169,7 @@ impl Connection {
         let mut turn = Turn::Full;
         for _ in 0..TURN_REQUESTS_MAX {
             let limits = self.limits();
+            let before = self.runner.output.len();
             match self.parser.parse(self.input.unread(), &limits) {
                 Ok(Some(len)) => {
                     let step = match self.parser.arguments() {
@@ -192,7 +193,7 @@ impl Connection {
                 }
                 Err(error) => self.runner.protocol_error(&error.to_string()),
             }
-            if self.client.is_killed() || self.runner.output.len() > output_bytes_max {
+            if self.client.is_killed() || self.runner.output.len() - before > output_bytes_max {
                 return Err(Over);
             }
             if self.runner.session.ends || self.runner.output.len() > TURN_OUTPUT_BYTES {

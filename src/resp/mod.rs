@@ -24,7 +24,7 @@ mod encode;
 mod listener;
 mod memory;
 mod options;
-mod request;
+pub(crate) mod request;
 mod runner;
 mod server;
 mod session;

@@ -136,8 +136,8 @@ impl Builder {
         self
     }
 
-    /// Bytes of replies that are not sent: 256 MiB if not said. Nothing is read from a client that does not read, so that these are what one
-    /// turn answered: a client that asks for more at once is closed, and should say `COUNT`.
+    /// Bytes of one reply: 256 MiB if not said. A client that asks for more at once is closed, and should say `COUNT`. Nothing is run for a
+    /// client that has not read what it was answered, so that this, and little beside it, is what one can hold.
     pub fn output_bytes_max(mut self, bytes: usize) -> Builder {
         self.options.output_bytes_max = bytes;
         self

@@ -105,7 +105,10 @@ impl Session {
         let seen = &self.client.seen;
         let transaction = self.transaction.as_ref();
         seen.protocol.store(if self.protocol == Protocol::Resp3 { 3 } else { 2 }, Ordering::Relaxed);
-        seen.queued.store(transaction.map_or(-1, |queue| queue.queued.len() as i64), Ordering::Relaxed);
+        seen.queued.store(
+            transaction.map_or(-1, |queue| i64::try_from(queue.queued.len()).unwrap_or(i64::MAX)),
+            Ordering::Relaxed,
+        );
         seen.queued_bytes.store(transaction.map_or(0, |queue| queue.bytes), Ordering::Relaxed);
         seen.watched.store(self.watches.len(), Ordering::Relaxed);
     }

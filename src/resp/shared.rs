@@ -33,11 +33,6 @@ pub(crate) struct Listens {
 }
 
 impl Shared {
-    /// Microseconds since the Unix epoch.
-    pub(crate) fn now_micros(&self) -> u64 {
-        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
-    }
-
     pub(crate) fn new(broker: Broker, settings: Settings, listens: Listens) -> Shared {
         Shared {
             broker,
@@ -73,6 +68,11 @@ impl Drop for Admitted {
     fn drop(&mut self) {
         self.shared.clients.forget(self.client.id);
     }
+}
+
+/// Microseconds since the Unix epoch.
+pub(crate) fn now_micros() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
 }
 
 fn run_id() -> String {

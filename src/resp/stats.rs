@@ -149,7 +149,7 @@ impl Stats {
         let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
         let elapsed = rate.at.elapsed();
         if elapsed >= Duration::from_secs(1) {
-            rate.per_second = (commands.saturating_sub(rate.commands) as f64 / elapsed.as_secs_f64()) as u64;
+            rate.per_second = commands.saturating_sub(rate.commands) * 1000 / elapsed.as_millis() as u64;
             rate.at = Instant::now();
             rate.commands = commands;
         }

@@ -62,9 +62,14 @@ impl Redis {
 
     /// A connection of its own.
     pub(crate) fn connect(&self) -> Wire<UnixStream> {
+        Wire::new(self.socket())
+    }
+
+    /// A connection of its own, for bytes.
+    pub(crate) fn socket(&self) -> UnixStream {
         let connection = UnixStream::connect(self.dir.path().join(SOCKET)).unwrap();
         connection.set_read_timeout(Some(ANSWER_MAX)).unwrap();
-        Wire::new(connection)
+        connection
     }
 }
 

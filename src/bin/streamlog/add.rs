@@ -211,17 +211,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durability_is_a_word_or_an_interval() {
-        assert_eq!(durability("always"), Ok(Durability::Always));
-        assert_eq!(durability("os"), Ok(Durability::Os));
-        assert_eq!(durability("interval:250ms"), Ok(Durability::Interval(Duration::from_millis(250))));
-        assert_eq!(durability("interval:2m"), Ok(Durability::Interval(Duration::from_secs(120))));
-        for bad in ["", "never", "interval", "interval:", "interval:0s", "interval:5", "interval:s", "interval:-1s"] {
-            assert!(durability(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
     fn one_line_end_is_no_part_of_a_line() {
         assert_eq!(trim_end(b"a\n"), b"a");
         assert_eq!(trim_end(b"a\r\n"), b"a");

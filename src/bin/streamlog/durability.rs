@@ -26,3 +26,19 @@ fn duration(text: &str) -> Option<Duration> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durability_is_a_word_or_an_interval() {
+        assert_eq!(parse("always"), Ok(Durability::Always));
+        assert_eq!(parse("os"), Ok(Durability::Os));
+        assert_eq!(parse("interval:250ms"), Ok(Durability::Interval(Duration::from_millis(250))));
+        assert_eq!(parse("interval:2m"), Ok(Durability::Interval(Duration::from_secs(120))));
+        for bad in ["", "never", "interval", "interval:", "interval:0s", "interval:5", "interval:s", "interval:-1s"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! The `streamlog` program: the streams of a directory from the command line, one module a verb.
 //!
-//! Entries and tables go to standard output, everything else to standard error. It ends with 0; with 1 after one line
-//! that says what went wrong and what to do, or where `check` found damage; with 2 if it was called wrongly.
+//! Entries, tables and where `serve` listens go to standard output, everything else to standard error. It ends with 0; with 1
+//! after one line that says what went wrong and what to do, or where `check` found damage; with 2 if it was called wrongly.
 
 mod add;
 mod backup;

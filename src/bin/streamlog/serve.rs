@@ -1,9 +1,11 @@
 //! `streamlog serve`: a directory for every client that speaks to Redis.
 
 use std::ffi::OsString;
+use std::io::{self, Write};
+use std::net::ToSocketAddrs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use std::{env, fs, io};
+use std::{env, fs};
 
 use streamlog::resp::Server;
 use streamlog::{Broker, Durability, ErrorKind};
@@ -25,7 +27,7 @@ const PARTING: Duration = Duration::from_secs(5);
 /// Serves a directory to every client that speaks to Redis
 ///
 /// Until it is interrupted or terminated: then it answers what it was asked, and closes the directory. Where it listens is one
-/// line on standard error.
+/// line on standard output.
 ///
 /// A password can be given in a file, or as the variable `STREAMLOG_PASSWORD`; clients give it as the user `default`. What is
 /// sent is not encrypted.
@@ -53,6 +55,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let password = password(args.password_file.as_deref())?;
     let signals = Signals::new()?;
+    allow_open_files();
     let told = |error: streamlog::Error| Failure::in_dir(&args.dir, &error);
     let broker = Broker::builder().durability(args.durability).open(&args.dir).map_err(told)?;
 
@@ -68,8 +71,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if places.is_empty() && sockets.is_empty() {
         places.push(ADDRESS.to_owned());
     }
-    for address in &places {
-        builder = builder.bind(address.as_str());
+    for place in &places {
+        let addresses = place.to_socket_addrs();
+        let addresses =
+            addresses.map_err(|error| Failure::new(format!("`{place}` is no address to listen on: {error}")))?;
+        builder = builder.bind(addresses.as_slice());
     }
     #[cfg(unix)]
     for path in sockets {
@@ -87,10 +93,22 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
     let mut places: Vec<_> = server.local_addrs().iter().map(ToString::to_string).collect();
     places.extend(sockets.iter().map(|path| path.display().to_string()));
-    eprintln!("serving {} on {}", args.dir.display(), places.join(", "));
+    // Whoever started this waits for it, to connect.
+    writeln!(io::stdout(), "serving {} on {}", args.dir.display(), places.join(" ")).map_err(Failure::output)?;
     signals.wait()?;
     server.shutdown(PARTING);
     broker.close().map_err(told)
+}
+
+/// Has the process open as many files as it may: each client is one, and what a process may at first is not enough for many.
+fn allow_open_files() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+        // If it may not, it accepts fewer clients.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    }
 }
 
 /// The password, if there is one: a file that says so and has none is a mistake.

@@ -28,7 +28,7 @@ pub(super) fn get(shared: &Shared, _: &mut Session, args: &[&[u8]]) -> Answer {
 /// All or nothing.
 pub(super) fn set(shared: &Shared, _: &mut Session, args: &[&[u8]]) -> Answer {
     let pairs = &args[2..];
-    if pairs.len() % 2 != 0 {
+    if !pairs.len().is_multiple_of(2) {
         return refuse(SYNTAX);
     }
     let failed =

@@ -68,8 +68,8 @@ pub(super) fn auth(shared: &Shared, session: &mut Session, args: &[&[u8]]) -> An
 }
 
 fn authenticate(shared: &Shared, session: &mut Session, user: &[u8], password: &[u8]) -> Result<(), Answer> {
-    // Both are looked at, whatever the first is.
-    if shared.settings.is_password(password) & (user == USER) {
+    let is_password = shared.settings.is_password(password);
+    if is_password && user == USER {
         session.authenticated = true;
         return Ok(());
     }

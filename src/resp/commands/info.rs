@@ -10,7 +10,7 @@ use crate::command::Reply;
 use crate::resp::config::appendfsync;
 use crate::resp::memory::Memory;
 use crate::resp::session::Session;
-use crate::resp::shared::Shared;
+use crate::resp::shared::{Shared, now_micros};
 
 type Section = fn(&Shared, &mut Page);
 
@@ -70,9 +70,16 @@ impl Page {
 fn human(bytes: u64) -> String {
     const UNITS: [(u64, &str); 4] = [(1 << 40, "T"), (1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K")];
     match UNITS.into_iter().find(|(unit, _)| bytes >= *unit) {
-        Some((unit, letter)) => format!("{:.2}{letter}", bytes as f64 / unit as f64),
+        Some((unit, letter)) => {
+            format!("{}{letter}", hundredths((u128::from(bytes) * 100 + u128::from(unit) / 2) / u128::from(unit)))
+        }
         None => format!("{bytes}B"),
     }
+}
+
+/// A number of hundredths, as a fraction.
+fn hundredths(number: u128) -> String {
+    format!("{}.{:02}", number / 100, number % 100)
 }
 
 fn server(shared: &Shared, page: &mut Page) {
@@ -89,7 +96,7 @@ fn server(shared: &Shared, page: &mut Page) {
     page.field("process_id", std::process::id());
     page.field("run_id", &shared.run_id);
     page.field("tcp_port", shared.listens.port);
-    page.field("server_time_usec", shared.now_micros());
+    page.field("server_time_usec", now_micros());
     page.field("uptime_in_seconds", uptime.as_secs());
     page.field("uptime_in_days", uptime.as_secs() / 86_400);
     page.field("executable", executable);
@@ -189,9 +196,9 @@ fn commandstats(shared: &Shared, page: &mut Page) {
     for spec in all().iter().flat_map(|spec| std::iter::once(spec).chain(&spec.subcommands)) {
         let counted = shared.stats.of(spec);
         if counted.calls + counted.rejected > 0 {
-            let each = counted.took.as_secs_f64() * 1e6 / counted.calls.max(1) as f64;
+            let each = hundredths(counted.took.as_nanos() / 10 / u128::from(counted.calls.max(1)));
             page.line(format_args!(
-                "cmdstat_{}:calls={},usec={},usec_per_call={each:.2},rejected_calls={},failed_calls={}",
+                "cmdstat_{}:calls={},usec={},usec_per_call={each},rejected_calls={},failed_calls={}",
                 spec.name,
                 counted.calls,
                 counted.took.as_micros(),

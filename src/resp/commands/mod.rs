@@ -221,6 +221,25 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_tells_of_every_command_and_of_no_other() {
+        let readme = include_str!("../../../README.md");
+        let section = readme.split_once("\n## Compatibility\n").expect("there is a section").1;
+        let section = section.split_once("\n## ").expect("and one after it").0;
+        let cells =
+            section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once(" |")).map(|(names, _)| names);
+        let mut told: Vec<_> =
+            cells.flat_map(|names| names.split("`, `")).map(|name| name.trim_end_matches('`')).collect();
+        told.sort_unstable();
+        let leaves = all().iter().flat_map(|spec| {
+            let itself = (!matches!(spec.kind, Kind::Container)).then_some(spec);
+            itself.into_iter().chain(&spec.subcommands)
+        });
+        let mut known: Vec<_> = leaves.map(|spec| spec.name.to_uppercase().replace('|', " ")).collect();
+        known.sort_unstable();
+        assert_eq!(told, known);
+    }
+
+    #[test]
     fn what_is_not_known_is_repeated_as_redis_does() {
         let refused = |args: &[&str]| {
             let args: Vec<_> = args.iter().map(|arg| arg.as_bytes()).collect();

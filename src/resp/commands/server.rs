@@ -3,10 +3,10 @@
 use super::{Answer, NOT_AN_INTEGER, help, integer, is, refuse, wrong_number};
 use crate::command::Reply;
 use crate::resp::session::Session;
-use crate::resp::shared::Shared;
+use crate::resp::shared::{Shared, now_micros};
 
-pub(super) fn time(shared: &Shared, _: &mut Session, _: &[&[u8]]) -> Answer {
-    let micros = shared.now_micros();
+pub(super) fn time(_: &Shared, _: &mut Session, _: &[&[u8]]) -> Answer {
+    let micros = now_micros();
     let part = |part: u64| Reply::bulk(part.to_string());
     Reply::Array(vec![part(micros / 1_000_000), part(micros % 1_000_000)]).into()
 }

@@ -204,7 +204,7 @@ impl Spec {
         let mut range = None;
         for keys in &self.keys {
             let Begin::At(at) = keys.begin else { continue };
-            let first = at as i64;
+            let first = i64::try_from(at).expect("commands have few arguments");
             let last = if keys.last < 0 { keys.last } else { first + keys.last };
             let (low, high) = range.unwrap_or((first, last));
             range = Some((first.min(low), if last < 0 { last } else { last.max(high) }));

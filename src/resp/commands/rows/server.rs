@@ -14,6 +14,7 @@ const NOSCRIPT: Flags = Flags::NOSCRIPT;
 const STALE: Flags = Flags::STALE;
 const WRITE: Flags = Flags::WRITE;
 
+#[allow(clippy::too_many_lines, reason = "it is a table")]
 pub(super) fn all() -> Vec<Spec> {
     vec![
         row("info", -1, LOADING | STALE, Kind::Server(info::info))

@@ -16,6 +16,7 @@ const STALE: Flags = Flags::STALE;
 const WRITE: Flags = Flags::WRITE;
 const STREAM: Kind = Kind::Stream;
 
+#[allow(clippy::too_many_lines, reason = "it is a table")]
 pub(super) fn all() -> Vec<Spec> {
     vec![
 row("xadd", -5, WRITE | DENYOOM | FAST, STREAM)
