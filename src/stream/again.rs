@@ -80,7 +80,7 @@ impl Inner {
         out: &mut Collector,
     ) -> Lookup<Result<Due>> {
         let mut due = Due::default();
-        // What is pending of an empty stream is gone, and stays as it is: so Redis has it.
+        // What is pending of an empty stream is gone, and stays as it is.
         if self.state.length == 0 {
             return Lookup::Found(Ok(due));
         }

@@ -167,7 +167,7 @@ impl Member {
             place.again = asked.again.by(consumer);
             let count = left.count();
             let mut found = Collector::until_damage().with_room(left.room());
-            let Due { ids, mut deliveries, deleted } = match place.again {
+            let Due { ids, mut deliveries, mut deleted } = match place.again {
                 None => Due::default(),
                 Some(again) => {
                     if again.min_idle_ms.is_some() {
@@ -177,6 +177,11 @@ impl Member {
                     found!(inner.collect_due(asking, again, &before, count, blocks, &mut found))?
                 }
             };
+            if let Rescue::Idle(_) = asked.again {
+                // They stay pending until they are acknowledged or claimed, as Redis has it.
+                let group = inner.state.groups.get_mut(&group).expect("found under this lock");
+                group.note_gone(&std::mem::take(&mut deleted));
+            }
             record(changes, asking, now_ms, ids, &deleted);
 
             let state = &inner.state.groups[&group];

@@ -124,16 +124,19 @@ fn wrong_arity(name: &str) -> Error {
 }
 
 fn unknown(args: &[&[u8]]) -> Error {
-    let mut text = String::new();
+    let mut text = format!("unknown command '{}'", shown(args[0], REPEATED_MAX));
+    let mut repeated = String::new();
     for arg in &args[1..] {
-        if text.len() >= REPEATED_MAX {
+        if repeated.len() >= REPEATED_MAX {
             break;
         }
-        let arg = shown(arg, REPEATED_MAX - text.len());
-        text.extend(["'", &arg, "' "]);
+        let arg = shown(arg, REPEATED_MAX - repeated.len());
+        repeated.extend(["'", &arg, "' "]);
     }
-    let word = shown(args[0], REPEATED_MAX);
-    invalid(format!("unknown command '{word}', with args beginning with: {text}"))
+    if !repeated.is_empty() {
+        text.extend([", with args beginning with: ", &repeated]);
+    }
+    invalid(text)
 }
 
 /// `COPY source destination [DB n] [REPLACE]`: there is one database, with the number 0.

@@ -75,11 +75,11 @@ impl Stream {
         if references == References::Acknowledged && self.is_referenced(id) {
             return Removal::Referenced;
         }
+        self.forget(id, references);
         if self.entries.remove(&id).is_none() {
             return Removal::Missing;
         }
         self.max_deleted_id = self.max_deleted_id.max(id);
-        self.forget(id, references);
         Removal::Removed
     }
 
