@@ -99,7 +99,7 @@ pub(crate) fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
 }
 
 /// Bytes as the tests that pin formats write them.
-#[cfg(test)]
+#[cfg(any(test, feature = "resp"))]
 pub(crate) fn hex(bytes: &[u8]) -> String {
     let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
     digits.map(|digit| char::from_digit(digit.into(), 16).expect("half a byte is one digit")).collect()

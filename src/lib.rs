@@ -71,6 +71,21 @@
 //!
 //! The README has the tests behind these, the limits, and what is not there yet.
 //!
+//! # Futures
+//!
+//! With the feature `tokio` every call that waits for the disk or for entries has a namesake that ends in `_async`:
+//! [`Stream::add_async`], [`Group::ack_async`], [`Fetch::next_async`], [`Broker::sync_async`], [`Broker::execute_async`] and more.
+//!
+//! - **They hold no thread.** A thousand adds wait for one sync, that a thread of the broker's makes; a thousand reads wait for
+//!   entries, in the same queues as threads do, first come, first served.
+//! - **Dropped, they lose nothing.** An add or an acknowledgement is made by the first poll, and dropped later it is made all the
+//!   same: only nobody knows how durable it is. A read takes what it delivers in the poll that returns it; dropped before,
+//!   the next in the queue gets it.
+//! - **They are `Send`** and run on any executor, but for reads with a timeout, or that look for what falls due
+//!   ([`Fetch::claim_idle`], entries given back for later): those need the timer of a tokio runtime.
+//! - What does not wait is short, and done in the poll: a record handed to the operating system, a block read from a segment.
+//!   Where writers are held back, since the disk is full or slower than they are, a poll waits as a thread would.
+//!
 //! # The map of the source
 //!
 //! Arrows point down and never back; each module's first lines say what it is, what it knows, and what it does not.

@@ -24,7 +24,7 @@ pub struct Trim {
     pub(crate) by: By,
     pub(crate) only_acknowledged: bool,
     /// Whole nodes only, and no more entries than this.
-    pub(crate) approximately: Option<u64>,
+    pub(crate) approximately: Option<AtMost>,
     pub(crate) references: References,
 }
 
@@ -106,14 +106,15 @@ impl Trim {
     /// Removes only whole nodes of 100 entries, as Redis does to save work (`~`), and 10,000 entries at most; never more than
     /// without this. With [`References::Delete`] and [`References::Acknowledged`], which look at each entry, nodes are not kept whole.
     #[must_use]
-    pub const fn approximately(self) -> Trim {
-        self.approximately_at_most(NODE_ENTRIES * 100)
+    pub const fn approximately(mut self) -> Trim {
+        self.approximately = Some(AtMost::Nodes);
+        self
     }
 
     /// [`approximately`](Trim::approximately), and at most so many entries (`~ … LIMIT`); 0 for any number.
     #[must_use]
     pub const fn approximately_at_most(mut self, entries: u64) -> Trim {
-        self.approximately = Some(if entries == 0 { u64::MAX } else { entries });
+        self.approximately = Some(AtMost::Entries(if entries == 0 { u64::MAX } else { entries }));
         self
     }
 
@@ -128,6 +129,25 @@ impl Trim {
 
 /// Entries of one node, deleted ones included: what Redis's `stream-node-max-entries` is unless it is set.
 pub(crate) const NODE_ENTRIES: u64 = 100;
+
+/// How many entries an approximate trim removes at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AtMost {
+    /// A hundred nodes.
+    Nodes,
+    Entries(u64),
+}
+
+impl AtMost {
+    /// So many entries, if a node has this many (0: any number): Redis's bounds.
+    pub(crate) fn entries(self, node_entries: u64) -> u64 {
+        match self {
+            AtMost::Nodes if node_entries == 0 => 10_000,
+            AtMost::Nodes => node_entries.saturating_mul(100).min(1_000_000),
+            AtMost::Entries(entries) => entries,
+        }
+    }
+}
 
 /// What a stream keeps of itself, applied in the background about every second and whenever a segment is full. An entry
 /// goes when any of the limits says so; the disk shrinks by whole segments.

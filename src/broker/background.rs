@@ -123,6 +123,8 @@ fn sync_on_time(core: &Core) {
                 let _ = core.sync();
             }
             wanted if wanted & Work::STOP != 0 => return,
+            // Whoever waits for what this does not cover has asked again by the time that it is done, or asks then.
+            wanted if wanted & Work::SYNC != 0 => core.sync_asked(),
             _ => {}
         }
     }

@@ -26,6 +26,8 @@ use crate::options::Options;
 use crate::storage::{Lock, Memory, Storage};
 use crate::stream::consumer::Member;
 use crate::stream::core::Core;
+#[cfg(feature = "tokio")]
+use crate::stream::settle::Syncs;
 use crate::stream::{GroupStart, ReadGroup, ReadStreams, StartAt, Stream};
 use crate::sync::thread::JoinHandle;
 use crate::sync::{Mutex, PoisonError};
@@ -197,6 +199,12 @@ impl Broker {
         self.open.core.clock.now_ms()
     }
 
+    /// What can be set while it is open.
+    #[cfg(any(test, feature = "resp"))]
+    pub(crate) fn adjustable(&self) -> &crate::stream::adjustable::Adjustable {
+        &self.open.core.adjustable
+    }
+
     /// Makes everything that has returned so far survive power loss, whatever its durability.
     ///
     /// # Errors
@@ -205,6 +213,33 @@ impl Broker {
     pub fn sync(&self) -> Result<()> {
         self.open.core.check_open()?;
         self.open.core.sync()
+    }
+
+    /// [`sync`](Broker::sync) as a [future](crate#futures).
+    ///
+    /// ```
+    /// use streamlog::Durability;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> streamlog::Result<()> {
+    /// # let broker = streamlog::Broker::in_memory()?;
+    /// let orders = broker.stream("orders")?;
+    /// for qty in 1..=1000 {
+    ///     orders.entry([("qty", qty.to_string())]).durability(Durability::Os).add()?;
+    /// }
+    /// broker.sync_async().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`sync`](Broker::sync).
+    #[cfg(feature = "tokio")]
+    pub async fn sync_async(&self) -> Result<()> {
+        let core = &self.open.core;
+        core.check_open()?;
+        core.settle(core.journal.last_lsn(), Syncs::Background).await
     }
 
     /// Copies the directory, while it is in use, to `path`, which must not exist or be empty; missing parents are made.
@@ -363,6 +398,11 @@ impl Broker {
     /// The bytes of all entries in memory that are in no segment yet, those that are being written not counted.
     pub fn tail_bytes(&self) -> usize {
         self.open.core.tail_bytes()
+    }
+
+    /// How many wait for a sync.
+    pub fn waiting_for_sync(&self) -> usize {
+        self.open.core.journal.waiting()
     }
 
     /// Drops the broker as a crash would: nothing is written any more, and the lock is let go.

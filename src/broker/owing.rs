@@ -4,6 +4,8 @@ use super::Broker;
 #[cfg(feature = "tokio")]
 use crate::error::Result;
 use crate::stream::owed::{self, Owed};
+#[cfg(feature = "resp")]
+use crate::stream::settle::Syncs;
 
 impl Broker {
     /// Calls `work`, whose calls on this broker's handles wait for no sync; returns what they owe. What they wrote is durable,
@@ -12,13 +14,28 @@ impl Broker {
         owed::owing(work)
     }
 
-    /// Waits until what is owed is durable.
+    /// Calls `work`, and waits without a thread for the disk.
+    ///
+    /// # Errors
+    ///
+    /// What `work` says; what the sync failed with.
+    #[cfg(feature = "tokio")]
+    pub(crate) async fn settled<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.open.core.settled(work).await
+    }
+
+    /// Waits until what is owed is durable and seen by others. Whoever is first after all others of its thread had their turn
+    /// syncs for all, and the thread stands still meanwhile.
     ///
     /// # Errors
     ///
     /// What the sync failed with.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "resp")]
     pub(crate) async fn settle(&self, owed: Owed) -> Result<()> {
-        if owed == Owed::NOTHING { Ok(()) } else { self.open.core.sync_to(owed.lsn) }
+        let core = &self.open.core;
+        if core.journal.settled() < owed.lsn {
+            tokio::task::yield_now().await;
+        }
+        core.settle(owed.lsn, Syncs::Poll).await
     }
 }

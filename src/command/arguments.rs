@@ -11,7 +11,7 @@ use super::words::{
 use crate::clock::millis;
 use crate::id::{Id, IdSpec};
 use crate::stream::{GroupStart, StartAt};
-use crate::trim::{By, References, Trim};
+use crate::trim::{AtMost, By, References, Trim};
 
 /// Arguments, one after the other.
 struct Args(Vec<Vec<u8>>);
@@ -85,7 +85,11 @@ impl Args {
             By::Bytes(max) => self.words("MAXBYTES").value(max),
             By::All => self.words("ALL"),
         };
-        let limit = trim.approximately.map(|entries| if entries == u64::MAX { 0 } else { entries });
+        let limit = trim.approximately.and_then(|at_most| match at_most {
+            AtMost::Nodes => None,
+            AtMost::Entries(u64::MAX) => Some(0),
+            AtMost::Entries(entries) => Some(entries),
+        });
         args.option("LIMIT", limit).references(trim.references).word_if(trim.only_acknowledged, "ONLYACKED")
     }
 

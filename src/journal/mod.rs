@@ -10,7 +10,7 @@
 
 pub(crate) mod file;
 pub(crate) mod recovery;
-mod sync;
+pub(crate) mod sync;
 #[cfg(test)]
 mod tests;
 
@@ -342,6 +342,7 @@ impl Journal {
     /// Refuses all writes from now on: the broker is closed, and another may have the directory.
     pub(crate) fn stop(&self) {
         let _ = self.failure.set(Error::closed());
+        self.wake_failed();
     }
 
     /// The last record appended.

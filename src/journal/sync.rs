@@ -1,6 +1,11 @@
 //! Group commit: of all who wait for their records to be durable, one syncs for all whose bytes the sync covers.
 //! A failure reaches every waiter, and there is no second try: after a failed sync nothing is known of the disk.
+//!
+//! Threads and futures wait in one list. Some of them may sync themselves: at the end of a sync that did not cover them they
+//! are woken, and the first to look leads the next. The others are woken when they are covered, and have somebody who leads for
+//! them, of whom nothing is known here.
 
+use std::collections::BTreeMap;
 use std::task::Waker;
 
 use super::{Journal, Lsn};
@@ -13,7 +18,40 @@ use crate::wait::Sleeper;
 pub(super) struct SyncState {
     /// Whether somebody is syncing.
     leading: bool,
-    waiting: Vec<Waker>,
+    next_ticket: u64,
+    waiting: BTreeMap<u64, Waiter>,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    lsn: Lsn,
+    waker: Waker,
+    leads: bool,
+}
+
+/// One who waits for a record to be durable.
+#[derive(Debug)]
+pub(crate) struct Wait {
+    pub(crate) lsn: Lsn,
+    /// Whether it may sync for all.
+    pub(crate) leads: bool,
+    ticket: Option<u64>,
+}
+
+/// Where a look leaves one who waits.
+pub(crate) enum Look<'a> {
+    /// The record is durable, and published.
+    Settled,
+    /// Until woken.
+    Waits,
+    /// It is this one's turn to sync: [`Turn::sync`], and look again.
+    Leads(Turn<'a>),
+}
+
+impl Wait {
+    pub(crate) fn new(lsn: Lsn, leads: bool) -> Wait {
+        Wait { lsn, leads, ticket: None }
+    }
 }
 
 impl Journal {
@@ -28,37 +66,74 @@ impl Journal {
     ///
     /// What the sync that would have covered the record failed with.
     pub(crate) fn wait_synced(&self, lsn: Lsn, publish: impl Fn(Lsn)) -> Result<()> {
+        let mut wait = Wait::new(lsn, true);
         Sleeper::with(|sleeper| {
             loop {
-                if self.settled() >= lsn {
-                    return Ok(());
+                match self.look(&mut wait, sleeper.waker())? {
+                    Look::Settled => return Ok(()),
+                    Look::Waits => sleeper.sleep(None),
+                    Look::Leads(turn) => turn.sync(&publish)?,
                 }
-                self.check()?;
-                {
-                    let mut state = self.sync_state();
-                    // Under the lock, for whoever finishes a sync takes it before waking the waiters.
-                    if self.settled() >= lsn || self.check().is_err() {
-                        continue;
-                    }
-                    if state.leading {
-                        state.waiting.push(sleeper.waker().clone());
-                        drop(state);
-                        sleeper.sleep(None);
-                        continue;
-                    }
-                    state.leading = true;
-                }
-                // The leader hands over even if `publish` panics: the others must not sleep for ever.
-                let _turn = Turn { journal: self };
-                let synced = self.sync_once()?;
-                publish(synced);
-                self.settled.fetch_max(synced, Ordering::Release);
             }
         })
     }
 
+    /// Looks how the one who waits stands; one who is to go on waiting is in the list when this returns. Who gives up
+    /// [leaves](Self::leave) it.
+    ///
+    /// # Errors
+    ///
+    /// What the sync that would have covered the record failed with.
+    pub(crate) fn look(&self, wait: &mut Wait, waker: &Waker) -> Result<Look<'_>> {
+        // Whoever settled it takes it off the list.
+        if self.settled() >= wait.lsn {
+            wait.ticket = None;
+            return Ok(Look::Settled);
+        }
+        let mut state = self.sync_state();
+        // Under the lock, for whoever finishes a sync, or fails, takes it before waking the waiters.
+        if self.settled() >= wait.lsn {
+            wait.ticket = None;
+            return Ok(Look::Settled);
+        }
+        if let Err(error) = self.check() {
+            wait.ticket = None;
+            return Err(error);
+        }
+        if wait.leads && !state.leading {
+            state.leading = true;
+            wait.ticket.take().inspect(|ticket| drop(state.waiting.remove(ticket)));
+            return Ok(Look::Leads(Turn { journal: self }));
+        }
+        let ticket = *wait.ticket.get_or_insert_with(|| {
+            state.next_ticket += 1;
+            state.next_ticket
+        });
+        state.waiting.insert(ticket, Waiter { lsn: wait.lsn, waker: waker.clone(), leads: wait.leads });
+        Ok(Look::Waits)
+    }
+
+    /// Takes one who waits no longer off the list.
+    pub(crate) fn leave(&self, wait: &mut Wait) {
+        let Some(ticket) = wait.ticket.take() else { return };
+        let waiter = self.sync_state().waiting.remove(&ticket);
+        // Not under the lock: a waker's end is its executor's code.
+        drop(waiter);
+    }
+
+    /// The last record that somebody waits for who does not lead.
+    pub(crate) fn asked(&self) -> Option<Lsn> {
+        self.sync_state().waiting.values().filter(|waiter| !waiter.leads).map(|waiter| waiter.lsn).max()
+    }
+
+    /// How many wait.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn waiting(&self) -> usize {
+        self.sync_state().waiting.len()
+    }
+
     /// The last record that is durable and published.
-    fn settled(&self) -> Lsn {
+    pub(crate) fn settled(&self) -> Lsn {
         self.settled.load(Ordering::Acquire)
     }
 
@@ -81,22 +156,44 @@ impl Journal {
     /// Wakes everybody, to meet the failure.
     pub(super) fn wake_failed(&self) {
         let waiting = std::mem::take(&mut self.sync_state().waiting);
-        waiting.into_iter().for_each(Waker::wake);
+        waiting.into_values().for_each(|waiter| waiter.waker.wake());
     }
 }
 
-/// The turn of the one who syncs; ends when dropped.
-struct Turn<'a> {
+/// The turn of the one who syncs; ends when dropped, be it by a panic: the others must not wait for ever.
+pub(crate) struct Turn<'a> {
     journal: &'a Journal,
+}
+
+impl Turn<'_> {
+    /// Syncs for all, and has `publish` called with the LSN that became durable before anybody is told.
+    ///
+    /// # Errors
+    ///
+    /// What the sync failed with.
+    pub(crate) fn sync(self, publish: impl Fn(Lsn)) -> Result<()> {
+        let synced = self.journal.sync_once()?;
+        publish(synced);
+        self.journal.settled.fetch_max(synced, Ordering::Release);
+        Ok(())
+    }
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        let waiting = {
+        let mut woken = Vec::new();
+        {
             let mut state = self.journal.sync_state();
             state.leading = false;
-            std::mem::take(&mut state.waiting)
-        };
-        waiting.into_iter().for_each(Waker::wake);
+            let settled = self.journal.settled();
+            state.waiting.retain(|_, waiter| {
+                let stays = !waiter.leads && waiter.lsn > settled;
+                if !stays {
+                    woken.push(waiter.waker.clone());
+                }
+                stays
+            });
+        }
+        woken.into_iter().for_each(Waker::wake);
     }
 }

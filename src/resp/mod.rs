@@ -15,6 +15,9 @@
 //! It sees the broker's interface alone: it does **not** know of records, locks or files. Its threads are its own, so that a service
 //! needs no async runtime to start one, and one that has a runtime is not held up by it.
 
+mod clients;
 mod commands;
+mod config;
 mod session;
 mod shared;
+mod stats;

@@ -1,6 +1,7 @@
 //! What one connection remembers between requests.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::shared::Client;
 use crate::broker::alone::Watch;
@@ -21,6 +22,8 @@ pub(crate) enum Replies {
     Off,
     /// The next command's is not.
     SkipNext,
+    /// This command's is not.
+    SkipThis,
 }
 
 /// One connection's own.
@@ -47,4 +50,47 @@ pub(crate) struct Transaction {
     pub(crate) bytes: usize,
     /// A command was refused: `EXEC` will be.
     pub(crate) failed: bool,
+}
+
+impl Session {
+    pub(crate) fn new(client: Arc<Client>, authenticated: bool) -> Session {
+        Session {
+            client,
+            protocol: Protocol::default(),
+            authenticated,
+            replies: Replies::default(),
+            transaction: None,
+            watches: Vec::new(),
+            ends: false,
+        }
+    }
+
+    /// To be called before each command.
+    pub(crate) fn begins_command(&mut self) {
+        if self.replies == Replies::SkipNext {
+            self.replies = Replies::SkipThis;
+        }
+    }
+
+    /// To be called after each command: whether its reply is to be written.
+    pub(crate) fn ends_command(&mut self) -> bool {
+        match self.replies {
+            Replies::On => true,
+            Replies::Off | Replies::SkipNext => false,
+            Replies::SkipThis => {
+                self.replies = Replies::On;
+                false
+            }
+        }
+    }
+
+    /// Lets others see how it stands (`CLIENT LIST`): to be called after each turn.
+    pub(crate) fn show(&self) {
+        let seen = &self.client.seen;
+        let transaction = self.transaction.as_ref();
+        seen.protocol.store(if self.protocol == Protocol::Resp3 { 3 } else { 2 }, Ordering::Relaxed);
+        seen.queued.store(transaction.map_or(-1, |queue| queue.queued.len() as i64), Ordering::Relaxed);
+        seen.queued_bytes.store(transaction.map_or(0, |queue| queue.bytes), Ordering::Relaxed);
+        seen.watched.store(self.watches.len(), Ordering::Relaxed);
+    }
 }

@@ -1,15 +1,78 @@
-//! What all connections share.
+//! What all connections share: the broker, who is connected, what was counted, what is set. Knows no socket.
 
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::clients::Clients;
+pub(crate) use super::clients::{Client, Peer};
+use super::config::Settings;
+use super::stats::Stats;
 use crate::broker::Broker;
 
 /// What all connections share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) broker: Broker,
+    pub(crate) clients: Clients,
+    pub(crate) stats: Stats,
+    pub(crate) settings: Settings,
+    pub(crate) listens: Listens,
+    pub(crate) started: Instant,
+    /// 40 hexadecimal digits, others for every start.
+    pub(crate) run_id: String,
 }
 
-/// What others see of a connection, and what they can ask of it.
+/// Where the server listens.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Listens {
+    /// The addresses, without ports.
+    pub(crate) bind: Vec<String>,
+    /// The first address's port; 0 if there is none.
+    pub(crate) port: u16,
+    pub(crate) unix: Option<String>,
+}
+
+impl Shared {
+    pub(crate) fn new(broker: Broker, settings: Settings, listens: Listens) -> Shared {
+        Shared {
+            broker,
+            clients: Clients::default(),
+            stats: Stats::new(),
+            settings,
+            listens,
+            started: Instant::now(),
+            run_id: run_id(),
+        }
+    }
+
+    /// A connection is there: counts it; `None` if there are as many as there may be, and then it is to be told
+    /// `-ERR max number of clients reached` and closed.
+    pub(crate) fn admit(self: &Arc<Shared>, peer: Peer) -> Option<Admitted> {
+        self.stats.connected();
+        let Some(client) = self.clients.register(peer, self.settings.clients_max()) else {
+            self.stats.turned_away();
+            return None;
+        };
+        Some(Admitted { shared: Arc::clone(self), client })
+    }
+}
+
+/// A connection that is counted until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Client {
-    pub(crate) id: u64,
+pub(crate) struct Admitted {
+    shared: Arc<Shared>,
+    pub(crate) client: Arc<Client>,
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        self.shared.clients.forget(self.client.id);
+    }
+}
+
+fn run_id() -> String {
+    let mut bytes = [0; 20];
+    // It names a start, it guards nothing: zeros do.
+    let _ = getrandom::fill(&mut bytes);
+    crate::codec::hex(&bytes)
 }

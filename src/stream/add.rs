@@ -142,7 +142,8 @@ impl Stream {
             let added = Added { ids: ids.as_slice(), bodies };
             let mut changes = Vec::new();
             if let Some(trim) = how.trim {
-                let trimmed = found!(inner.state.plan_trim(trim, now_ms, Some(added), blocks));
+                let nodes = self.core().adjustable.node_entries();
+                let trimmed = found!(inner.state.plan_trim(trim, nodes, now_ms, Some(added), blocks));
                 changes.extend(trimmed.into_iter().flat_map(|trimmed| trimmed.changes));
             }
             if let (Some((producer, id)), &[entry]) = (&once, ids.as_slice()) {
@@ -211,6 +212,11 @@ pub struct NewEntry<'a, F> {
 }
 
 impl<'a, F: IntoFields> NewEntry<'a, F> {
+    #[cfg(feature = "tokio")]
+    pub(super) fn stream(&self) -> &'a Stream {
+        self.stream
+    }
+
     /// The entry's ID; [`IdSpec::Auto`] if not said.
     pub fn id(mut self, id: impl Into<IdSpec>) -> Self {
         self.id = id.into();
@@ -285,7 +291,12 @@ pub struct Batch<'a> {
     how: How,
 }
 
-impl Batch<'_> {
+impl<'a> Batch<'a> {
+    #[cfg(feature = "tokio")]
+    pub(super) fn stream(&self) -> &'a Stream {
+        self.stream
+    }
+
     /// Takes an entry into the batch.
     ///
     /// # Errors

@@ -1,9 +1,13 @@
-//! Waiting for something in several places at once: the loop that every blocking read runs.
+//! Waiting for something in several places at once: what every blocking read does, on a thread or as a future.
 //!
 //! Whoever waits stands in the queue of each of its streams, or waits for a name that no stream has, and tries all of them
 //! each time it is woken. It knows no entries: what is taken, and from where, is the caller's to try.
 
+#[cfg(feature = "tokio")]
+use std::future::poll_fn;
 use std::sync::Arc;
+#[cfg(feature = "tokio")]
+use std::task::Poll;
 use std::task::Waker;
 use std::time::Duration;
 
@@ -169,38 +173,89 @@ impl Drop for Place<'_> {
     }
 }
 
-impl Core {
+/// A wait in several places: what a blocked thread and a future drive alike. It leaves them when dropped.
+#[must_use = "nothing is looked for before it is driven"]
+pub(super) struct Wait<'a, F> {
+    block: Block,
+    /// By the broker's clock; set by the first look.
+    deadline: Option<Duration>,
+    places: Vec<Place<'a>>,
+    attempt: F,
+}
+
+/// Where a look leaves one who waits.
+enum Look<T> {
+    /// The time is over if there is nothing.
+    Over(Option<T>),
+    /// Until woken, or until so much real time has passed.
+    Sleeps(Option<Duration>),
+}
+
+impl<'a, T, F: FnMut(&mut [Place<'a>]) -> Result<Option<T>>> Wait<'a, F> {
     /// Calls `attempt` until it gives something, or the time is over. Between attempts the caller waits in all the places,
     /// and sleeps if there was no news in any since the attempt looked there.
-    pub(super) fn wait_for<'a, T>(
-        &self,
-        block: Block,
-        places: &mut [Place<'a>],
-        mut attempt: impl FnMut(&mut [Place<'a>]) -> Result<Option<T>>,
-    ) -> Result<Option<T>> {
-        let deadline = match block {
-            Block::For(timeout) => Some(self.clock.monotonic().saturating_add(timeout)),
-            Block::No | Block::Forever => None,
-        };
+    pub(super) fn new(block: Block, places: Vec<Place<'a>>, attempt: F) -> Wait<'a, F> {
+        Wait { block, deadline: None, places, attempt }
+    }
+
+    /// Tries until there is nothing to be had; `waker` is then in all the places.
+    fn look(&mut self, waker: &Waker) -> Result<Look<T>> {
+        // Where nothing is looked for there is nothing to come.
+        let Some(clock) = self.places.first().map(|place| &*place.core().clock) else { return Ok(Look::Over(None)) };
+        if let Block::For(timeout) = self.block {
+            self.deadline.get_or_insert_with(|| clock.monotonic().saturating_add(timeout));
+        }
+        loop {
+            if let Some(got) = (self.attempt)(&mut self.places)? {
+                return Ok(Look::Over(Some(got)));
+            }
+            if self.block == Block::No {
+                return Ok(Look::Over(None));
+            }
+            let left = self.deadline.map(|deadline| deadline.saturating_sub(clock.monotonic()));
+            if left == Some(Duration::ZERO) {
+                return Ok(Look::Over(None));
+            }
+            if let Joined::Waits(looks_ms) = join(&mut self.places, waker) {
+                let due = looks_ms.map(|ms| Duration::from_millis(ms.saturating_sub(clock.now_ms())));
+                let nap = [left, due].into_iter().flatten().min();
+                return Ok(Look::Sleeps(nap.map(|left| clock.nap(left))));
+            }
+        }
+    }
+
+    /// Waits on the calling thread.
+    pub(super) fn on_thread(mut self) -> Result<Option<T>> {
         Sleeper::with(|sleeper| {
             loop {
-                if let Some(got) = attempt(places)? {
-                    return Ok(Some(got));
-                }
-                if block == Block::No {
-                    return Ok(None);
-                }
-                let left = deadline.map(|deadline| deadline.saturating_sub(self.clock.monotonic()));
-                if left == Some(Duration::ZERO) {
-                    return Ok(None);
-                }
-                if let Joined::Waits(looks_ms) = join(places, sleeper.waker()) {
-                    let due = looks_ms.map(|ms| Duration::from_millis(ms.saturating_sub(self.clock.now_ms())));
-                    let nap = [left, due].into_iter().flatten().min();
-                    sleeper.sleep(nap.map(|left| self.clock.nap(left)));
+                match self.look(sleeper.waker())? {
+                    Look::Over(got) => return Ok(got),
+                    Look::Sleeps(nap) => sleeper.sleep(nap),
                 }
             }
         })
+    }
+
+    /// Waits as a future. What is delivered is delivered by the poll that returns it: dropped before, it has taken nothing.
+    #[cfg(feature = "tokio")]
+    pub(super) async fn on_runtime(mut self) -> Result<Option<T>> {
+        let mut timer = None;
+        poll_fn(|cx| {
+            loop {
+                match self.look(cx.waker()) {
+                    Ok(Look::Over(got)) => return Poll::Ready(Ok(got)),
+                    Err(error) => return Poll::Ready(Err(error)),
+                    Ok(Look::Sleeps(None)) => return Poll::Pending,
+                    Ok(Look::Sleeps(Some(nap))) => {
+                        let timer = timer.insert(Box::pin(tokio::time::sleep(nap)));
+                        if timer.as_mut().poll(cx).is_pending() {
+                            return Poll::Pending;
+                        }
+                    }
+                }
+            }
+        })
+        .await
     }
 }
 

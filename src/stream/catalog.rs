@@ -79,14 +79,17 @@ impl Core {
             if catalog.streams.contains_key(name) {
                 return Ok(None);
             }
-            let (state, created) = self.new_stream(&catalog, name, None);
+            let (mut state, created) = self.new_stream(&catalog, name, None);
+            let settings = self.adjustable.first_change();
+            settings.iter().for_each(|change| state.apply(change));
             let cell = Arc::new(StreamCell::new(self.directory, state));
             let mut inner = cell.lock();
-            let (ids, changes, value) = match plan(&mut inner, Blocks { cache: &self.cache, held: &[] })? {
+            let (ids, mut changes, value) = match plan(&mut inner, Blocks { cache: &self.cache, held: &[] })? {
                 Plan::Write { ids, changes, value } => (ids, changes, value),
                 Plan::Nothing(value) => (Ids::None, Vec::new(), value),
                 Plan::Load(..) => unreachable!("a stream that is not there yet has no segments"),
             };
+            changes.splice(0..0, settings);
             let adds = !ids.as_slice().is_empty();
             if adds && self.is_short_of_room() {
                 drop(inner);

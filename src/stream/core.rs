@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
+use super::adjustable::Adjustable;
 use super::catalog::Catalog;
 use super::cell::{Inner, StreamCell, Unpublished};
 use super::kept::Kept;
@@ -39,6 +40,7 @@ pub(crate) struct Core {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) options: Options,
+    pub(crate) adjustable: Adjustable,
     pub(crate) directory: Identity,
     pub(crate) journal: Journal,
     pub(crate) files: SegmentFiles,
@@ -156,6 +158,7 @@ impl Core {
             storage,
             clock,
             options,
+            adjustable: Adjustable::default(),
             directory,
             journal,
             gate: RwLock::default(),
@@ -386,6 +389,15 @@ impl Core {
         self.journal.wait_synced(lsn, |synced| self.publish(synced))
     }
 
+    /// Syncs for those who wait and do not sync themselves, until there are none; a failure is theirs.
+    pub(crate) fn sync_asked(&self) {
+        while let Some(lsn) = self.journal.asked() {
+            if self.sync_to(lsn).is_err() {
+                return;
+            }
+        }
+    }
+
     /// Makes everything recorded so far durable.
     ///
     /// # Errors
@@ -410,7 +422,7 @@ impl Core {
         (ms < u64::MAX).then(|| Duration::from_millis(ms.max(1)))
     }
 
-    fn publish(&self, synced: Lsn) {
+    pub(super) fn publish(&self, synced: Lsn) {
         let listed = std::mem::take(&mut *self.unpublished.lock().unwrap_or_else(PoisonError::into_inner));
         for cell in listed {
             let mut stream = cell.lock();

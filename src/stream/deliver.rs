@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::again::{Again, Due};
-use super::blocking::{Block, Place};
+use super::blocking::{Block, Place, Wait};
 use super::cell::StreamCell;
 use super::claim::record;
 use super::collect::Collector;
@@ -23,6 +23,9 @@ use crate::id::Id;
 use crate::log::Lookup;
 use crate::state::Change;
 use crate::state::group::NOBODY;
+
+/// What there is of several groups, by their numbers.
+pub(super) type Found = Vec<(usize, Messages)>;
 
 /// What is asked of groups.
 #[derive(Debug, Clone, Copy)]
@@ -68,23 +71,33 @@ impl Asked {
         start: GroupStart,
         first: impl FnMut() -> Result<Option<Messages>>,
     ) -> Result<Messages> {
-        let got = self.all(&[(member, start)], first)?.pop();
-        Ok(got.map_or_else(|| Messages::none(&member.group), |(_, messages)| messages))
+        let got = self.all(&[(member, start)], first)?.on_thread()?;
+        Ok(only(member, got))
     }
 
-    /// Asks several groups, in their order, and returns what there is by their numbers. All of them must be there.
-    pub(super) fn all(
+    /// [`one`](Asked::one) as a future.
+    #[cfg(feature = "tokio")]
+    pub(super) async fn one_async(
         &self,
-        members: &[(&Member, GroupStart)],
-        mut first: impl FnMut() -> Result<Option<Messages>>,
-    ) -> Result<Vec<(usize, Messages)>> {
-        let Some((member, _)) = members.first() else { return Ok(Vec::new()) };
-        let core = member.group.stream().core();
+        member: &Member,
+        start: GroupStart,
+        first: impl FnMut() -> Result<Option<Messages>>,
+    ) -> Result<Messages> {
+        let got = self.all(&[(member, start)], first)?.on_runtime().await?;
+        Ok(only(member, got))
+    }
+
+    /// Asks several groups, in their order, for what there is by their numbers. All of them must be there.
+    pub(super) fn all<'a>(
+        &'a self,
+        members: &'a [(&'a Member, GroupStart)],
+        mut first: impl FnMut() -> Result<Option<Messages>> + 'a,
+    ) -> Result<Wait<'a, impl FnMut(&mut [Place<'a>]) -> Result<Option<Found>>>> {
         // What is pending is told at once, be it nothing; and nothing is enough of nothing.
         let history = members.iter().position(|(_, start)| *start != GroupStart::New);
         let block = if self.limits.is_nothing() || history.is_some() { Block::No } else { self.block };
-        let mut places = members.iter().map(|(member, _)| member.place()).collect::<Result<Vec<_>>>()?;
-        let got = core.wait_for(block, &mut places, |places| {
+        let places = members.iter().map(|(member, _)| member.place()).collect::<Result<Vec<_>>>()?;
+        let attempt = move |places: &mut [Place<'a>]| {
             if let Some(messages) = first()? {
                 return Ok(Some(vec![(0, messages)]));
             }
@@ -114,9 +127,14 @@ impl Asked {
                 }
             }
             Ok(if got.is_empty() { None } else { Some(got) })
-        })?;
-        Ok(got.unwrap_or_default())
+        };
+        Ok(Wait::new(block, places, attempt))
     }
+}
+
+fn only(member: &Member, got: Option<Found>) -> Messages {
+    let got = got.and_then(|mut got| got.pop());
+    got.map_or_else(|| Messages::none(&member.group), |(_, messages)| messages)
 }
 
 impl Member {
@@ -208,6 +226,9 @@ impl Member {
             return Ok(None);
         }
         left.take(found.len(), found.room());
-        Ok(Some(Messages::new(&self.group, found.finish()?, deliveries, deleted)))
+        let claimed = matches!(asked.again, Rescue::Idle(_));
+        let mut messages = Messages::new(&self.group, found.finish()?, deliveries, deleted);
+        messages.claimed = claimed;
+        Ok(Some(messages))
     }
 }

@@ -52,10 +52,18 @@ impl Fetch {
     ///
     /// As [`ReadNew::next`](super::ReadNew::next).
     pub fn next(self) -> Result<Messages> {
+        self.asked.one(self.consumer.member(), GroupStart::New, || self.own())
+    }
+
+    /// [`next`](Fetch::next) as a future.
+    #[cfg(feature = "tokio")]
+    pub(super) async fn found(&self) -> Result<Messages> {
+        self.asked.one_async(self.consumer.member(), GroupStart::New, || self.own()).await
+    }
+
+    fn own(&self) -> Result<Option<Messages>> {
         let count = self.asked.limits.count;
-        self.asked.one(self.consumer.member(), GroupStart::New, || {
-            // Nothing is asked for: what is pending stays for a fetch that does.
-            if count == 0 { Ok(None) } else { self.consumer.own(count) }
-        })
+        // Nothing is asked for: what is pending stays for a fetch that does.
+        if count == 0 { Ok(None) } else { self.consumer.own(count) }
     }
 }

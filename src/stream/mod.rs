@@ -7,6 +7,7 @@
 //! This layer does not know how a broker is opened or closed, nor what checkpoints do.
 
 mod add;
+pub(crate) mod adjustable;
 mod again;
 mod blocking;
 mod bounds;
@@ -22,6 +23,8 @@ mod delete;
 mod deliver;
 mod due;
 mod fetch;
+#[cfg(feature = "tokio")]
+mod futures;
 mod group;
 mod history;
 mod info;
@@ -39,6 +42,8 @@ mod remove;
 mod rename;
 mod schedule;
 mod set_last_id;
+#[cfg(feature = "tokio")]
+pub(crate) mod settle;
 mod together;
 mod trim;
 pub(crate) mod waiting;

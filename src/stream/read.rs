@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::blocking::{Block, Place};
+use super::blocking::{Block, Place, Wait};
 use super::collect::Collector;
 use super::limits::{Left, Limits};
 use super::{StartAt, Stream};
@@ -10,6 +10,9 @@ use crate::entry::Entry;
 use crate::error::{ErrorKind, Result};
 use crate::id::Id;
 use crate::log::Lookup;
+
+/// What there is of several streams, by their numbers.
+type Found = Vec<(usize, Vec<Entry>)>;
 
 impl Stream {
     /// Reads on after an ID, waiting for entries if asked to (`XREAD`). [`StartAt::End`] is resolved now: the entries
@@ -74,7 +77,15 @@ impl Read {
     ///
     /// As [`ReadStreams::next`].
     pub fn next(self) -> Result<Vec<Entry>> {
-        Ok(self.streams.found()?.pop().map(|(_, entries)| entries).unwrap_or_default())
+        let got = self.streams.wait()?.on_thread()?;
+        Ok(only(got))
+    }
+
+    /// [`next`](Read::next) as a future.
+    #[cfg(feature = "tokio")]
+    pub(super) async fn found(&self) -> Result<Vec<Entry>> {
+        let got = self.streams.wait()?.on_runtime().await?;
+        Ok(only(got))
     }
 }
 
@@ -133,14 +144,25 @@ impl ReadStreams {
     /// [`Closed`](crate::ErrorKind::Closed); [`Corrupt`](crate::ErrorKind::Corrupt), where nothing comes before the damage; what
     /// the system says.
     pub fn next(self) -> Result<Vec<(String, Vec<Entry>)>> {
-        let name = |index: usize| self.streams[index].0.name().to_owned();
-        Ok(self.found()?.into_iter().map(|(index, entries)| (name(index), entries)).collect())
+        let got = self.wait()?.on_thread()?;
+        Ok(self.named(got))
     }
 
-    /// What there is of each stream, by its number.
-    fn found(&self) -> Result<Vec<(usize, Vec<Entry>)>> {
-        let Some(core) = self.streams.first().map(|(stream, _)| stream.core()) else { return Ok(Vec::new()) };
-        core.check_open()?;
+    /// [`next`](ReadStreams::next) as a future.
+    #[cfg(feature = "tokio")]
+    pub(super) async fn found(&self) -> Result<Vec<(String, Vec<Entry>)>> {
+        let got = self.wait()?.on_runtime().await?;
+        Ok(self.named(got))
+    }
+
+    fn named(&self, found: Option<Found>) -> Vec<(String, Vec<Entry>)> {
+        let name = |index: usize| self.streams[index].0.name().to_owned();
+        found.into_iter().flatten().map(|(index, entries)| (name(index), entries)).collect()
+    }
+
+    /// Waits for what there is of each stream, by its number.
+    fn wait<'a>(&'a self) -> Result<Wait<'a, impl FnMut(&mut [Place<'a>]) -> Result<Option<Found>>>> {
+        self.streams.first().map_or(Ok(()), |(stream, _)| stream.core().check_open())?;
         let firsts = self.streams.iter().map(|(stream, start)| Ok(stream.resolve(*start)?.next()));
         let firsts = firsts.collect::<Result<Vec<_>>>()?;
         // Nothing comes after the last ID of all.
@@ -149,8 +171,8 @@ impl ReadStreams {
         // Nobody waits where nothing is looked for.
         let asked = firsts.into_iter().enumerate().filter_map(|(index, first)| Some((index, first?)));
         let asked: Vec<(usize, Id)> = asked.collect();
-        let mut places: Vec<_> = asked.iter().map(|(index, _)| Place::by_name(&self.streams[*index].0)).collect();
-        let got = core.wait_for(block, &mut places, |places| {
+        let places = asked.iter().map(|(index, _)| Place::by_name(&self.streams[*index].0)).collect();
+        let attempt = move |places: &mut [Place<'a>]| {
             let mut left = self.limits.left();
             let mut got = Vec::new();
             for (place, (index, first)) in places.iter_mut().zip(&asked) {
@@ -166,9 +188,13 @@ impl ReadStreams {
                 }
             }
             Ok(if got.is_empty() { None } else { Some(got) })
-        })?;
-        Ok(got.unwrap_or_default())
+        };
+        Ok(Wait::new(block, places, attempt))
     }
+}
+
+fn only(found: Option<Found>) -> Vec<Entry> {
+    found.and_then(|mut found| found.pop()).map(|(_, entries)| entries).unwrap_or_default()
 }
 
 impl Stream {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::blocking::Block;
 use super::consumer::Member;
-use super::deliver::{Asked, Rescue};
+use super::deliver::{Asked, Found, Rescue};
 use super::limits::Limits;
 use super::{Consumer, Messages};
 use crate::error::Result;
@@ -96,6 +96,12 @@ impl ReadNew {
     pub fn next(self) -> Result<Messages> {
         self.asked.one(self.consumer.member(), GroupStart::New, || Ok(None))
     }
+
+    /// [`next`](ReadNew::next) as a future.
+    #[cfg(feature = "tokio")]
+    pub(super) async fn found(&self) -> Result<Messages> {
+        self.asked.one_async(self.consumer.member(), GroupStart::New, || Ok(None)).await
+    }
 }
 
 /// A read of several streams by one consumer of a group that each of them has:
@@ -169,8 +175,25 @@ impl ReadGroup {
     /// [`NoSuchGroup`](crate::ErrorKind::NoSuchGroup), if one of the streams has none, and then nothing is delivered of the
     /// others; otherwise as [`ReadNew::next`].
     pub fn next(self) -> Result<Vec<(String, Messages)>> {
-        let members: Vec<_> = self.streams.iter().map(|(member, start)| (member, *start)).collect();
-        let got = self.asked.all(&members, || Ok(None))?.into_iter();
-        Ok(got.map(|(index, messages)| (members[index].0.group.stream().name().to_owned(), messages)).collect())
+        let members = self.members();
+        let got = self.asked.all(&members, || Ok(None))?.on_thread()?;
+        Ok(named(&members, got))
     }
+
+    /// [`next`](ReadGroup::next) as a future.
+    #[cfg(feature = "tokio")]
+    pub(super) async fn found(&self) -> Result<Vec<(String, Messages)>> {
+        let members = self.members();
+        let got = self.asked.all(&members, || Ok(None))?.on_runtime().await?;
+        Ok(named(&members, got))
+    }
+
+    fn members(&self) -> Vec<(&Member, GroupStart)> {
+        self.streams.iter().map(|(member, start)| (member, *start)).collect()
+    }
+}
+
+fn named(members: &[(&Member, GroupStart)], found: Option<Found>) -> Vec<(String, Messages)> {
+    let name = |index: usize| members[index].0.group.stream().name().to_owned();
+    found.into_iter().flatten().map(|(index, messages)| (name(index), messages)).collect()
 }

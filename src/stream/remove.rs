@@ -9,7 +9,7 @@ use crate::log::stream_log::Blocks;
 use crate::log::{Lookup, Segment};
 use crate::state::change::{Added, Change, Front};
 use crate::state::{Group, StreamState};
-use crate::trim::{By, NODE_ENTRIES, References, Trim};
+use crate::trim::{By, References, Trim};
 
 /// What a trim amounts to.
 pub(crate) struct Trimmed {
@@ -19,26 +19,29 @@ pub(crate) struct Trimmed {
 }
 
 impl StreamState {
-    /// What `trim` amounts to, if entries go, with `added` in place already.
+    /// What `trim` amounts to, if entries go, with `added` in place already. An approximate one goes by nodes of so many entries.
     pub(crate) fn plan_trim(
         &self,
         trim: Trim,
+        node_entries: u64,
         now_ms: u64,
         added: Option<Added<'_>>,
         blocks: Blocks<'_>,
     ) -> Lookup<Option<Trimmed>> {
-        into_lookup(self.look_up_trim(trim, now_ms, added, blocks))
+        into_lookup(self.look_up_trim(trim, node_entries, now_ms, added, blocks))
     }
 
     /// As [`plan_trim`](Self::plan_trim); what must be loaded is the error, so that `?` can leave.
     fn look_up_trim(
         &self,
         trim: Trim,
+        node_entries: u64,
         now_ms: u64,
         added: Option<Added<'_>>,
         blocks: Blocks<'_>,
     ) -> Result<Option<Trimmed>, Load> {
-        let view = View { state: self, added, blocks };
+        let node = if node_entries == 0 { u64::MAX } else { node_entries };
+        let view = View { state: self, added, blocks, node };
         let start = if self.length == 0 { self.log.next_ordinal() } else { self.front.ordinal };
         let excess = match trim.by {
             By::Len(max) => (self.length + view.added_len()).saturating_sub(max),
@@ -65,10 +68,11 @@ impl StreamState {
                 target = target.min(view.ordinal_of(keep)?);
             }
         }
+        let limit = trim.approximately.map(|at_most| at_most.entries(node_entries));
         if passes {
-            return view.without_referenced(start, target, excess, trim.approximately.unwrap_or(u64::MAX));
+            return view.without_referenced(start, target, excess, limit.unwrap_or(u64::MAX));
         }
-        match (trim.approximately, trim.references) {
+        match (limit, trim.references) {
             (None, _) => {}
             (Some(limit), References::Keep) => {
                 if let By::Len(_) = trim.by {
@@ -109,7 +113,7 @@ impl StreamState {
         if ordinal == self.front.ordinal && self.length > 0 {
             return Lookup::Found(self.front);
         }
-        into_lookup(View { state: self, added: None, blocks }.front(ordinal))
+        into_lookup(View { state: self, added: None, blocks, node: u64::MAX }.front(ordinal))
     }
 }
 
@@ -118,6 +122,8 @@ struct View<'a> {
     state: &'a StreamState,
     added: Option<Added<'a>>,
     blocks: Blocks<'a>,
+    /// How many entries a node has.
+    node: u64,
 }
 
 /// A block to be loaded, as an error: so `?` leaves a look-up that needs several.
@@ -159,7 +165,7 @@ impl View<'_> {
 
     /// Where the node ends that this entry is in.
     fn node_end(&self, at: u64) -> u64 {
-        ((at / NODE_ENTRIES + 1) * NODE_ENTRIES).min(self.next_ordinal())
+        (at / self.node + 1).saturating_mul(self.node).min(self.next_ordinal())
     }
 
     /// Where to stop before `target`: at the node with whose entries those that go could be more than `limit`.

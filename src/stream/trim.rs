@@ -25,8 +25,9 @@ impl Stream {
 
 impl Core {
     pub(crate) fn trim(&self, cell: &Arc<StreamCell>, trim: Trim, level: Durability) -> Result<u64> {
+        let nodes = self.adjustable.node_entries();
         self.commit(cell, level, &NO_BODIES, |inner, blocks| {
-            Ok(match found!(inner.state.plan_trim(trim, self.clock.now_ms(), None, blocks)) {
+            Ok(match found!(inner.state.plan_trim(trim, nodes, self.clock.now_ms(), None, blocks)) {
                 Some(Trimmed { changes, removed }) => Plan::Write { ids: Ids::None, changes, value: removed },
                 None => Plan::Nothing(0),
             })

@@ -26,6 +26,8 @@ impl Work {
     pub(crate) const STOP: u32 = 32;
     /// Something was scheduled that is due before all else.
     pub(crate) const DUE: u32 = 64;
+    /// Somebody waits for a sync who does not sync himself.
+    pub(crate) const SYNC: u32 = 128;
 
     /// Asks for `what`.
     pub(crate) fn want(&self, what: u32) {

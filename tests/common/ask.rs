@@ -69,6 +69,9 @@ impl Random {
         match self.below(40) {
             // An underscore is to be a blank.
             0 => self.of(&["5", "0", "0-0", "9", "2-", "07-01", "_7-1", "+3-1"]).to_owned(),
+            // A producer whose add fails is counted by Redis until it looks for what is expired: where adds of producers are, none is to fail
+            // for want of an ID.
+            1 if self.is_to_come() => self.of(&["bad", "-", "+", "$", "3-x", "-1-1"]).to_owned(),
             1 => {
                 self.of(&["bad", "-", "+", "$", "3-x", "-1-1", "18446744073709551615-18446744073709551615"]).to_owned()
             }

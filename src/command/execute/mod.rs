@@ -90,15 +90,34 @@ impl Broker {
         }
     }
 
-    /// [`execute`](Broker::execute) as a future: it waits for entries, and for the disk, without a thread. Dropped before it is ready
-    /// it has delivered nothing that is lost.
+    /// [`execute`](Broker::execute) as a [future](crate#futures): it waits for entries, and for the disk, without a thread.
+    ///
+    /// ```
+    /// use streamlog::Broker;
+    /// use streamlog::command::{Command, Reply};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> streamlog::Result<()> {
+    /// let broker = Broker::in_memory()?;
+    /// let read = Command::parse(&["XREAD", "BLOCK", "0", "STREAMS", "orders", "$"])?;
+    /// let add = Command::parse(&["XADD", "orders", "5-1", "sku", "A1"])?;
+    /// let (found, added) = tokio::join!(broker.execute_async(&read), broker.execute_async(&add));
+    /// assert_eq!(added?, Reply::bulk("5-1"));
+    /// assert!(matches!(found?, Reply::Pairs(streams) if streams.len() == 1));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
     /// As [`execute`](Broker::execute).
     #[cfg(feature = "tokio")]
     pub async fn execute_async(&self, command: &Command) -> Result<Reply> {
-        self.execute(command)
+        match command {
+            Command::XRead(read) => self.xread_async(read).await,
+            Command::XReadGroup(read) => self.xreadgroup_async(read).await,
+            command => self.settled(|| self.execute(command)).await,
+        }
     }
 
     /// Says what is wrong, as Redis finds it: first that a stream or a group is not there.

@@ -6,7 +6,7 @@ use crate::clock::millis;
 use crate::command::{ReadLimits, Reply, Wait, XRange, XRead, XReadGroup};
 use crate::entry::Entry;
 use crate::error::Result;
-use crate::stream::{GroupStart, Message};
+use crate::stream::{Message, Messages, ReadGroup, ReadStreams};
 
 impl Broker {
     pub(super) fn xrange(&self, range: &XRange, backwards: bool) -> Result<Reply> {
@@ -21,22 +21,40 @@ impl Broker {
     }
 
     pub(super) fn xread(&self, read: &XRead) -> Result<Reply> {
+        self.ask(read)?.next().map(found)
+    }
+
+    /// [`xread`](Broker::xread) as a future.
+    #[cfg(feature = "tokio")]
+    pub(super) async fn xread_async(&self, read: &XRead) -> Result<Reply> {
+        self.ask(read)?.next_async().await.map(found)
+    }
+
+    fn ask(&self, read: &XRead) -> Result<ReadStreams> {
         let ReadLimits { count, max_count, max_size } = read.limits;
         let mut ask = self.read(read.streams.iter().map(|(key, from)| (key, *from)))?;
         ask = ask.count(at_most(count.filter(|&count| count > 0))).max_count(at_most(max_count));
         if let Some(bytes) = max_size {
             ask = ask.max_bytes(bytes);
         }
-        let found = match read.wait {
+        Ok(match read.wait {
             Wait::No => ask,
             Wait::AtMost(time) => ask.block(time),
             Wait::Forever => ask.block_forever(),
-        };
-        let pairs = found.next()?.into_iter().map(|(key, found)| (Reply::bulk(key), entries(&found)));
-        Ok(pairs_or_null(pairs.collect()))
+        })
     }
 
     pub(super) fn xreadgroup(&self, read: &XReadGroup) -> Result<Reply> {
+        self.ask_group(read)?.next().map(delivered)
+    }
+
+    /// [`xreadgroup`](Broker::xreadgroup) as a future.
+    #[cfg(feature = "tokio")]
+    pub(super) async fn xreadgroup_async(&self, read: &XReadGroup) -> Result<Reply> {
+        self.ask_group(read)?.next_async().await.map(delivered)
+    }
+
+    fn ask_group(&self, read: &XReadGroup) -> Result<ReadGroup> {
         let streams = read.streams.iter().map(|(key, from)| (key, *from));
         let ReadLimits { count, max_count, max_size } = read.limits;
         let mut ask = self.read_group(&read.group, &read.consumer, streams)?;
@@ -52,26 +70,29 @@ impl Broker {
         if let Some(min_idle) = read.claim {
             ask = ask.claim_idle(min_idle);
         }
-        let found = if read.no_ack { ask.no_ack() } else { ask }.next()?;
-        // A history ends it: what is read after one is not claimed.
-        let histories = read.streams.iter().position(|(_, from)| *from != GroupStart::New);
-        let claims = &read.streams[..histories.unwrap_or(read.streams.len())];
-        let claims = |key: &str| read.claim.is_some() && claims.iter().any(|(stream, _)| stream == key);
-        let pairs = found.into_iter().map(|(key, messages)| {
-            let entries = if claims(&key) {
-                // Those found to be deleted are pending no more, and not spoken of.
-                Reply::Array(messages.iter().map(claimed_entry).collect())
-            } else {
-                let gone = |id| Reply::Array(vec![Reply::id(id), Reply::NullArray]);
-                let all = messages.with_deleted();
-                Reply::Array(
-                    all.map(|(id, message)| message.map_or_else(|| gone(id), |there| entry(there.entry()))).collect(),
-                )
-            };
-            (Reply::bulk(&key), entries)
-        });
-        Ok(pairs_or_null(pairs.collect()))
+        Ok(if read.no_ack { ask.no_ack() } else { ask })
     }
+}
+
+fn found(found: Vec<(String, Vec<Entry>)>) -> Reply {
+    pairs_or_null(found.into_iter().map(|(key, found)| (Reply::bulk(key), entries(&found))).collect())
+}
+
+fn delivered(found: Vec<(String, Messages)>) -> Reply {
+    let pairs = found.into_iter().map(|(key, messages)| {
+        // Of what is named after a history nothing is claimed, and nothing told of that.
+        let entries = if messages.claimed {
+            Reply::Array(messages.iter().map(claimed_entry).collect())
+        } else {
+            let gone = |id| Reply::Array(vec![Reply::id(id), Reply::NullArray]);
+            let all = messages.with_deleted();
+            Reply::Array(
+                all.map(|(id, message)| message.map_or_else(|| gone(id), |there| entry(there.entry()))).collect(),
+            )
+        };
+        (Reply::bulk(&key), entries)
+    });
+    pairs_or_null(pairs.collect())
 }
 
 /// An entry with how long it was idle, and how often it had been delivered before.

@@ -1,5 +1,15 @@
 //! The table of commands: which there are, how many arguments they take, and who runs them.
+//!
+//! `spec` is what is said of one; `rows` are all of them; each other file runs a family of the server's own. Knows no bytes of the
+//! protocol, and no connection but by its [`Session`].
 
+mod connection;
+mod rows;
+mod spec;
+
+use std::sync::LazyLock;
+
+pub(crate) use self::spec::{Flags, Spec};
 use super::session::Session;
 use super::shared::Shared;
 use crate::command::Reply;
@@ -10,6 +20,12 @@ use crate::stream::owed::Owed;
 pub(crate) struct Answer {
     pub(crate) reply: Reply,
     pub(crate) owed: Owed,
+}
+
+impl From<Reply> for Answer {
+    fn from(reply: Reply) -> Answer {
+        Answer { reply, owed: Owed::NOTHING }
+    }
 }
 
 /// A command of the server's own: its arguments, the name first, are as many as its arity says.
@@ -24,6 +40,8 @@ pub(crate) enum Kind {
     Server(Run),
     /// The connection itself.
     Control(Control),
+    /// Nobody: it has subcommands, and [`look_up`] gives those.
+    Container,
 }
 
 /// What a connection does by itself.
@@ -36,19 +54,152 @@ pub(crate) enum Control {
     Unwatch,
 }
 
-/// A command as the table has it.
-#[derive(Debug)]
-pub(crate) struct Spec {
-    /// In small letters.
-    pub(crate) name: &'static str,
-    /// How many arguments, the name counted; negative: at least so many.
-    pub(crate) arity: i32,
-    pub(crate) kind: Kind,
+/// How many bytes of what it was given Redis repeats in an error.
+const REPEATED_MAX: usize = 128;
+
+/// Why there is nothing to run: no such command, or not with so many arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refused {
+    /// The command, where there is one: what [`Stats::note_rejected`](super::stats::Stats::note_rejected) counts.
+    pub(crate) spec: Option<&'static Spec>,
+    /// The error, its prefix first.
+    pub(crate) text: String,
 }
 
-/// The command of this name, in whatever case.
+/// The command that these arguments are of, the name first, or the subcommand; they are as many as it takes.
+///
+/// # Errors
+///
+/// Redis's words for a command or subcommand that is not known, or not with so many arguments.
+pub(crate) fn look_up(args: &[&[u8]]) -> Result<&'static Spec, Refused> {
+    let spec = args.first().and_then(|name| find(name)).ok_or_else(|| Refused { spec: None, text: unknown(args) })?;
+    let spec = match args.get(1) {
+        Some(word) if !spec.subcommands.is_empty() => spec.subcommand(word).ok_or_else(|| {
+            let (word, container) = (shown(word, REPEATED_MAX), spec.name.to_uppercase());
+            Refused { spec: None, text: format!("ERR unknown subcommand '{word}'. Try {container} HELP.") }
+        })?,
+        _ => spec,
+    };
+    if spec.takes(args.len()) {
+        Ok(spec)
+    } else {
+        let text = format!("ERR wrong number of arguments for '{}' command", spec.name);
+        Err(Refused { spec: Some(spec), text })
+    }
+}
+
+fn unknown(args: &[&[u8]]) -> String {
+    let Some((name, rest)) = args.split_first() else { return "ERR unknown command ''".to_owned() };
+    let mut text = String::new();
+    for arg in rest {
+        if text.len() >= REPEATED_MAX {
+            break;
+        }
+        text.extend(["'", &shown(arg, REPEATED_MAX - text.len()), "' "]);
+    }
+    format!("ERR unknown command '{}', with args beginning with: {text}", shown(name, REPEATED_MAX))
+}
+
+/// An argument in an error: its first bytes, as far as they are text.
+fn shown(arg: &[u8], bytes_max: usize) -> String {
+    String::from_utf8_lossy(&arg[..arg.len().min(bytes_max)]).into_owned()
+}
+
+/// The command of this name, in whatever case; not a subcommand.
 pub(crate) fn find(name: &[u8]) -> Option<&'static Spec> {
-    TABLE.iter().find(|spec| name.eq_ignore_ascii_case(spec.name.as_bytes()))
+    TABLE.find(name)
 }
 
-const TABLE: &[Spec] = &[Spec { name: "multi", arity: 1, kind: Kind::Control(Control::Multi) }];
+/// All commands, without subcommands, sorted by name.
+pub(crate) fn all() -> &'static [Spec] {
+    &TABLE.specs
+}
+
+/// How many [rows](Spec::row) there are, those of subcommands included.
+pub(crate) fn rows() -> usize {
+    TABLE.rows
+}
+
+static TABLE: LazyLock<Table> = LazyLock::new(|| Table::new(rows::all()));
+
+/// Slots of the table by names: a power of two, and many more than names, so that the first look mostly finds.
+const SLOTS: usize = 512;
+
+/// All commands, and where each name's is.
+struct Table {
+    specs: Vec<Spec>,
+    rows: usize,
+    slots: Box<[Option<u8>; SLOTS]>,
+}
+
+impl Table {
+    fn new(mut specs: Vec<Spec>) -> Table {
+        specs.sort_unstable_by_key(|spec| spec.name);
+        let mut rows = 0;
+        for spec in &mut specs {
+            for spec in std::iter::once(&mut spec.row).chain(spec.subcommands.iter_mut().map(|sub| &mut sub.row)) {
+                *spec = rows;
+                rows += 1;
+            }
+        }
+        let mut slots = Box::new([None; SLOTS]);
+        for (at, spec) in specs.iter().enumerate() {
+            let mut slot = slot(spec.name.as_bytes());
+            while slots[slot].is_some() {
+                slot = (slot + 1) % SLOTS;
+            }
+            slots[slot] = Some(u8::try_from(at).expect("few commands"));
+        }
+        Table { specs, rows, slots }
+    }
+
+    fn find(&self, name: &[u8]) -> Option<&Spec> {
+        let mut slot = slot(name);
+        loop {
+            let spec = &self.specs[usize::from(self.slots[slot]?)];
+            if spec.name.as_bytes().eq_ignore_ascii_case(name) {
+                return Some(spec);
+            }
+            slot = (slot + 1) % SLOTS;
+        }
+    }
+}
+
+/// Where to begin to look for a name: by its length, its first two letters and its last two, which few names share.
+fn slot(name: &[u8]) -> usize {
+    let letter = |at: usize| name.get(at).map_or(0, |byte| usize::from(byte | 0x20));
+    let len = name.len();
+    let back = |at: usize| letter(len.wrapping_sub(at));
+    (len * 31 + letter(0) * 7 + letter(1) * 67 + back(1) * 131 + back(2) * 257) % SLOTS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_found_in_any_case_and_no_other() {
+        for spec in all() {
+            assert!(std::ptr::eq(find(spec.name.as_bytes()).unwrap(), spec));
+            assert!(std::ptr::eq(find(spec.name.to_uppercase().as_bytes()).unwrap(), spec));
+            assert!(find(format!("{}x", spec.name).as_bytes()).is_none_or(|other| other.name != spec.name));
+        }
+        for name in [&b""[..], b"x", b"xadd\0", b"nosuch", &[0xff; 1000]] {
+            assert!(find(name).is_none());
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_repeated_as_redis_does() {
+        let refused = |args: &[&str]| {
+            let args: Vec<_> = args.iter().map(|arg| arg.as_bytes()).collect();
+            look_up(&args).unwrap_err().text
+        };
+        assert_eq!(refused(&["foo"]), "ERR unknown command 'foo', with args beginning with: ");
+        assert_eq!(refused(&["foo", "a", "b"]), "ERR unknown command 'foo', with args beginning with: 'a' 'b' ");
+        assert_eq!(refused(&["XGROUP", "Foo"]), "ERR unknown subcommand 'Foo'. Try XGROUP HELP.");
+        assert_eq!(refused(&["xgroup"]), "ERR wrong number of arguments for 'xgroup' command");
+        assert_eq!(refused(&["xgroup", "Create"]), "ERR wrong number of arguments for 'xgroup|create' command");
+        assert_eq!(refused(&["xlen"]), "ERR wrong number of arguments for 'xlen' command");
+    }
+}

@@ -16,7 +16,7 @@ pub(crate) struct Group {
     pub(crate) pending: BTreeMap<Id, Pending>,
     pub(crate) consumers: BTreeMap<String, Consumer>,
     /// Counts deliveries.
-    turns: u64,
+    pub(super) turns: u64,
 }
 
 #[derive(Debug, Clone)]
