@@ -56,7 +56,7 @@ pub(crate) struct Pending {
     /// Which came first of deliveries made in one millisecond; 0 for an earlier process's.
     pub(super) turn: u16,
     /// Whether it was looked for and is in the stream no more.
-    pub(super) gone: bool,
+    pub(crate) gone: bool,
     /// Whether redb has a row for it.
     pub(super) stored: bool,
 }
@@ -177,12 +177,10 @@ impl Group {
         turn
     }
 
-    /// Notes that these were looked for and are in the stream no more: they stay pending, and need not be looked for again.
+    /// Notes that these were looked for and are in the stream no more.
     pub(crate) fn note_gone(&mut self, ids: &[Id]) {
         for id in ids {
-            let Some(pending) = self.pending.get_mut(id) else { continue };
-            pending.gone = true;
-            self.by_time.remove(&Due::of(*id, pending));
+            self.pending.get_mut(id).into_iter().for_each(|pending| pending.gone = true);
         }
     }
 
@@ -232,8 +230,7 @@ impl Group {
     /// for that.
     pub(crate) fn order_by_time(&mut self) {
         if !std::mem::replace(&mut self.ordered, true) {
-            let there = self.pending.iter().filter(|(_, pending)| !pending.gone);
-            self.by_time.extend(there.map(|(&id, pending)| Due::of(id, pending)));
+            self.by_time.extend(self.pending.iter().map(|(&id, pending)| Due::of(id, pending)));
         }
     }
 

@@ -195,8 +195,7 @@ impl Member {
                     found!(inner.collect_due(asking, again, &before, count, blocks, &mut found))?
                 }
             };
-            if let Rescue::Idle(_) = asked.again {
-                // They stay pending until they are acknowledged or claimed, as Redis has it.
+            if place.again.is_some_and(|again| again.keeps_gone()) {
                 let group = inner.state.groups.get_mut(&group).expect("found under this lock");
                 group.note_gone(&std::mem::take(&mut deleted));
             }
