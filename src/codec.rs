@@ -98,7 +98,7 @@ pub(crate) fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
     None
 }
 
-/// Bytes as the tests that pin formats write them.
+/// Bytes in hexadecimal digits.
 #[cfg(any(test, feature = "resp"))]
 pub(crate) fn hex(bytes: &[u8]) -> String {
     let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);

@@ -60,6 +60,10 @@ pub enum ErrorKind {
     TooLarge,
     /// The entry has no such field, or its value is not what was asked for.
     Field,
+    /// A server was to listen where others than this machine can reach it, and has no password.
+    PasswordNeeded,
+    /// Another server listens there.
+    AddressInUse,
 }
 
 /// Where on disk an error was met.
@@ -90,6 +94,7 @@ impl Error {
     pub(crate) fn io(doing: impl fmt::Display, source: io::Error) -> Error {
         let kind = match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::StorageFull,
+            io::ErrorKind::AddrInUse => ErrorKind::AddressInUse,
             _ => ErrorKind::Io,
         };
         Error::new(kind, format!("{doing}: {source}")).with_source(source)
@@ -186,7 +191,7 @@ impl Error {
     /// Whether the same call may succeed later with nothing changed by the caller: when space is freed, files are
     /// closed, or the other process ends.
     pub fn is_retryable(&self) -> bool {
-        matches!(self.0.kind, ErrorKind::StorageFull | ErrorKind::Locked | ErrorKind::Io)
+        matches!(self.0.kind, ErrorKind::StorageFull | ErrorKind::Locked | ErrorKind::AddressInUse | ErrorKind::Io)
     }
 }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use streamlog::command::{
-    Command, Delivered, NackMode, ReadLimits, Reply, Wait, XAdd, XAutoClaim, XCfgSet, XClaim, XGroupCreate,
-    XGroupSetId, XNack, XPendingRange, XRange, XRead, XReadGroup, XSetId, parse_error_text,
+    Command, Delivered, Flush, NackMode, ReadLimits, Reply, Scan, Wait, XAdd, XAutoClaim, XCfgSet, XClaim,
+    XGroupCreate, XGroupSetId, XNack, XPendingRange, XRange, XRead, XReadGroup, XSetId, parse_error_text,
 };
 use streamlog::{Broker, ErrorKind, GroupStart, Id, IdSpec, Idempotent, References, StartAt, Trim};
 
@@ -235,20 +235,39 @@ fn about_groups() -> BoxedStrategy<Command> {
     .boxed()
 }
 
+fn about_names() -> BoxedStrategy<Command> {
+    let flush = || prop_oneof![Just(Flush::Unsaid), Just(Flush::Async), Just(Flush::Sync)];
+    let pattern = || vec(any::<u8>(), 0..5);
+    let options = (prop::option::of(pattern()), prop::option::of(1..=i64::MAX as u64), prop::option::of(pattern()));
+    prop_oneof![
+        pattern().prop_map(|pattern| Command::Keys { pattern }),
+        (any::<u64>(), options).prop_map(|(cursor, (pattern, count, of_type))| Command::Scan(Scan {
+            cursor,
+            pattern,
+            count,
+            of_type
+        })),
+        Just(Command::DbSize),
+        flush().prop_map(Command::FlushDb),
+        flush().prop_map(Command::FlushAll),
+    ]
+    .boxed()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_command_is_read_as_it_was_written(
-        command in prop_oneof![xadd(), about_entries(), reads(), about_pending(), about_groups()]
+        command in prop_oneof![xadd(), about_entries(), reads(), about_pending(), about_groups(), about_names()]
     ) {
         let read = Command::parse(&command.to_args());
         prop_assert_eq!(read.map_err(|error| TestCaseError::fail(error.to_string()))?, command);
     }
 
     #[test]
-    fn whatever_is_sent_is_a_command_or_an_error_of_one_line(args in vec(vec(any::<u8>(), 0..6), 0..8), first in 0..9_usize) {
-        let names = ["XADD", "XREAD", "XREADGROUP", "XCLAIM", "XPENDING", "XGROUP", "XINFO", "XNACK", "COPY"];
+    fn whatever_is_sent_is_a_command_or_an_error_of_one_line(args in vec(vec(any::<u8>(), 0..6), 0..8), first in 0..11_usize) {
+        let names = ["XADD", "XREAD", "XREADGROUP", "XCLAIM", "XPENDING", "XGROUP", "XINFO", "XNACK", "COPY", "SCAN", "FLUSHALL"];
         let args = [vec![names[first].as_bytes().to_vec()], args].concat();
         match Command::parse(&args) {
             Ok(command) => prop_assert_eq!(Command::parse(&command.to_args()).unwrap(), command),

@@ -18,6 +18,8 @@ mod common {
     pub(crate) mod redis;
     #[allow(dead_code, reason = "Redis has no such thing")]
     pub(crate) mod schedule;
+    #[allow(dead_code, reason = "one server, one protocol")]
+    pub(crate) mod wire;
 }
 
 use std::ops::Bound;

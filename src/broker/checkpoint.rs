@@ -15,19 +15,20 @@ use crate::log::writer::Roll;
 use crate::options::Sabotage;
 use crate::state::delta::StreamDelta;
 use crate::state::tables::{Commit, Meta};
-use crate::stream::cell::StreamCell;
+use crate::stream::cell::{Inner, StreamCell};
 use crate::stream::core::Core;
 use crate::stream::kept::{GivenUp, Kept};
-use crate::sync::PoisonError;
 use crate::sync::atomic::Ordering;
+use crate::sync::{MutexGuard, PoisonError};
 
 /// Writes a stream's tail to its segments, synced, and takes what else changed: the stream as of the record that `covered`
-/// gives, under the stream's lock. `None` if nothing changed.
+/// gives, under the stream's `lock`, taken where it has nothing that no record has. `None` if nothing changed.
 pub(super) fn take(
     files: &SegmentFiles,
     cell: &StreamCell,
     roll: Roll,
     now_ms: u64,
+    lock: impl Fn(&StreamCell) -> MutexGuard<'_, Inner>,
     covered: impl FnOnce() -> Lsn,
 ) -> Result<Option<StreamDelta>> {
     let mut writer = cell.lock_writer();
@@ -46,7 +47,7 @@ pub(super) fn take(
         cell.lock().state.log.end_flush(written);
     }
     let (delta, begun) = {
-        let mut inner = cell.lock();
+        let mut inner = lock(cell);
         if inner.deleted {
             return Ok(None);
         }
@@ -180,6 +181,7 @@ impl Core {
         }
         // The catalog last, with the streams created meanwhile, and those renamed: redb must not have one under a name that
         // another has by now. Of these there may be two deltas, the later of which is written over the earlier.
+        let _gate = self.gate();
         let mut catalog = self.catalog_mut();
         let is_new = |cell: &&Arc<StreamCell>| begun.get(&cell.name).is_none_or(|known| !Arc::ptr_eq(known, cell));
         for cell in catalog.streams.values().filter(is_new) {
@@ -196,7 +198,14 @@ impl Core {
     }
 
     fn take_stream(&self, cell: &StreamCell) -> Result<Option<StreamDelta>> {
-        let delta = take(&self.files, cell, self.roll(), self.clock.now_ms(), || self.journal.last_lsn())?;
+        let delta = take(
+            &self.files,
+            cell,
+            self.roll(),
+            self.clock.now_ms(),
+            |cell| self.lock_whole(cell),
+            || self.journal.last_lsn(),
+        )?;
         self.count_tail(&mut cell.lock());
         Ok(delta)
     }

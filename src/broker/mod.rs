@@ -29,6 +29,8 @@ use crate::stream::core::Core;
 #[cfg(feature = "tokio")]
 use crate::stream::settle::Syncs;
 use crate::stream::{GroupStart, ReadGroup, ReadStreams, StartAt, Stream};
+#[cfg(feature = "resp")]
+use crate::sync::atomic::Ordering;
 use crate::sync::thread::JoinHandle;
 use crate::sync::{Mutex, PoisonError};
 
@@ -38,6 +40,21 @@ use crate::sync::{Mutex, PoisonError};
 #[derive(Clone)]
 pub struct Broker {
     open: Arc<Open>,
+}
+
+/// How a broker stands.
+#[cfg(feature = "resp")]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Vitals {
+    /// Whether it has not stopped writing.
+    pub(crate) writes: bool,
+    /// The last record, and the last that is durable.
+    pub(crate) last_lsn: Lsn,
+    pub(crate) synced_lsn: Lsn,
+    /// The journal since the last checkpoint.
+    pub(crate) journal_bytes: u64,
+    /// Entries that are in no segment yet.
+    pub(crate) tail_bytes: usize,
 }
 
 /// What ends with the last handle.
@@ -194,9 +211,49 @@ impl Broker {
         Ok(catalog.streams.keys().filter(|name| !name::is_reserved(name)).map(ToString::to_string).collect())
     }
 
+    /// How many streams there are.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`](crate::ErrorKind::Closed).
+    pub(crate) fn stream_count(&self) -> Result<usize> {
+        self.open.core.check_open()?;
+        Ok(self.open.core.catalog().len())
+    }
+
+    /// The names of about so many streams from a [place](name::place) on, and the place to go on from, if there are more: who goes
+    /// on until there are none has met every stream that had its name all the time.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`](crate::ErrorKind::Closed).
+    pub(crate) fn scan_streams(&self, from: u64, count: usize) -> Result<(Vec<Arc<str>>, Option<u64>)> {
+        self.open.core.check_open()?;
+        Ok(self.open.core.catalog().scan(from, count))
+    }
+
     /// Milliseconds since the Unix epoch, by the clock of the broker.
     pub(crate) fn now_ms(&self) -> u64 {
         self.open.core.clock.now_ms()
+    }
+
+    /// How it was opened to write.
+    #[cfg(feature = "resp")]
+    pub(crate) fn durability(&self) -> crate::options::Durability {
+        self.open.core.options.durability
+    }
+
+    /// How it stands.
+    #[cfg(feature = "resp")]
+    pub(crate) fn vitals(&self) -> Vitals {
+        let core = &self.open.core;
+        Vitals {
+            writes: core.journal.check().is_ok(),
+            last_lsn: core.journal.last_lsn(),
+            synced_lsn: core.journal.synced_lsn(),
+            journal_bytes: core.journal.appended_bytes().saturating_sub(core.checkpoint_done.load(Ordering::Acquire)),
+            tail_bytes: core.tail_bytes(),
+        }
     }
 
     /// What can be set while it is open.

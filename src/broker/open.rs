@@ -23,6 +23,7 @@ use crate::state::snapshot::{Snapshot, StreamSnapshot};
 use crate::state::tables::{Base, Commit, Meta, Tables};
 use crate::storage::{Lock, Storage};
 use crate::stream::catalog::Catalog;
+use crate::stream::cell::StreamCell;
 use crate::stream::core::Core;
 use crate::stream::kept::GivenUp;
 
@@ -100,7 +101,8 @@ fn begin(
             settle(tables, &files, &catalog, &options, clock.now_ms(), last_lsn, begun)?
         }
     };
-    let catalog = Catalog { deleted: Vec::new(), ..catalog };
+    let mut catalog = catalog;
+    catalog.deleted = Vec::new();
     // A backup's journal ends as a clean one does, and not at a checkpoint: this may not be the first try to replay it.
     if !recovery.clean || last_lsn > meta.floor || redb == Redb::Lost {
         sweep(&files, &catalog)?;
@@ -224,7 +226,7 @@ fn settle(
     let roll = Roll { bytes: options.segment_bytes, age_ms: millis(options.segment_age) };
     let mut deltas = Vec::new();
     for cell in catalog.streams.values() {
-        deltas.extend(checkpoint::take(files, cell, roll, now_ms, || last_lsn)?);
+        deltas.extend(checkpoint::take(files, cell, roll, now_ms, StreamCell::lock, || last_lsn)?);
     }
     let next_stream = catalog.next_stream;
     let meta = Meta { floor: last_lsn, covered: last_lsn, catalog: last_lsn, next_stream, journal };

@@ -10,8 +10,15 @@ use crate::stream::settle::Syncs;
 impl Broker {
     /// Calls `work`, whose calls on this broker's handles wait for no sync; returns what they owe. What they wrote is durable,
     /// and seen by others, only once that is [settled](Broker::settle).
+    #[allow(clippy::unused_self, reason = "what is owed is owed to this broker's journal")]
     pub(crate) fn owing<T>(&self, work: impl FnOnce() -> T) -> (T, Owed) {
         owed::owing(work)
+    }
+
+    /// What is owed for everything that returned so far, whatever its durability (`WAITAOF`).
+    #[cfg(feature = "resp")]
+    pub(crate) fn owed_so_far(&self) -> Owed {
+        Owed { lsn: self.open.core.journal.last_lsn() }
     }
 
     /// Calls `work`, and waits without a thread for the disk.

@@ -98,6 +98,6 @@ impl Replay {
         let streams: BTreeMap<_, _> =
             self.streams.into_values().map(|Loaded { state, .. }| (Arc::clone(&state.name), cell(state))).collect();
         let deleted = self.deleted.into_iter().map(cell).collect();
-        (self.with_segments, Catalog { streams, next_stream: self.next_stream, deleted })
+        (self.with_segments, Catalog::new(streams, self.next_stream, deleted))
     }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::Command;
 use super::words::{
-    Delivered, NackMode, ReadLimits, Wait, XAdd, XClaim, XGroupCreate, XNack, XPendingRange, XRange, XRead, XReadGroup,
+    Delivered, Flush, NackMode, ReadLimits, Scan, Wait, XAdd, XClaim, XGroupCreate, XNack, XPendingRange, XRange,
+    XRead, XReadGroup,
 };
 use crate::clock::millis;
 use crate::id::{Id, IdSpec};
@@ -61,6 +62,21 @@ impl Args {
         match value {
             Some(value) => self.words(word).value(value),
             None => self,
+        }
+    }
+
+    fn bytes_option(self, word: &str, value: Option<&[u8]>) -> Args {
+        match value {
+            Some(value) => self.words(word).bytes(value),
+            None => self,
+        }
+    }
+
+    fn flush(self, how: Flush) -> Args {
+        match how {
+            Flush::Unsaid => self,
+            Flush::Async => self.words("ASYNC"),
+            Flush::Sync => self.words("SYNC"),
         }
     }
 
@@ -191,6 +207,14 @@ pub(super) fn of(command: &Command) -> Vec<Vec<u8>> {
         Command::Copy { source, destination, replace } => {
             start.words("COPY").name(source).name(destination).word_if(*replace, "REPLACE")
         }
+        Command::Keys { pattern } => start.words("KEYS").bytes(pattern),
+        Command::Scan(Scan { cursor, pattern, count, of_type }) => {
+            let args = start.words("SCAN").value(cursor).bytes_option("MATCH", pattern.as_deref());
+            args.option("COUNT", *count).bytes_option("TYPE", of_type.as_deref())
+        }
+        Command::DbSize => start.words("DBSIZE"),
+        Command::FlushDb(how) => start.words("FLUSHDB").flush(*how),
+        Command::FlushAll(how) => start.words("FLUSHALL").flush(*how),
         Command::Mistaken(mistaken) => Args(mistaken.args.clone()),
     };
     args.0

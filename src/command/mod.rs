@@ -21,6 +21,7 @@
 
 mod arguments;
 mod execute;
+pub(crate) mod glob;
 mod help;
 mod parse;
 mod reply;
@@ -30,8 +31,8 @@ mod words;
 pub use self::reply::Reply;
 pub use self::text::parse_error_text;
 pub use self::words::{
-    Delivered, Mistaken, NackMode, ReadLimits, Wait, XAdd, XAutoClaim, XCfgSet, XClaim, XGroupCreate, XGroupSetId,
-    XNack, XPendingRange, XRange, XRead, XReadGroup, XSetId,
+    Delivered, Flush, Mistaken, NackMode, ReadLimits, Scan, Wait, XAdd, XAutoClaim, XCfgSet, XClaim, XGroupCreate,
+    XGroupSetId, XNack, XPendingRange, XRange, XRead, XReadGroup, XSetId,
 };
 use crate::error::Result;
 use crate::id::Id;
@@ -127,8 +128,24 @@ pub enum Command {
     RenameNx { key: String, to: String },
     /// `COPY`: copies a stream; with `replace` whatever has the name.
     Copy { source: String, destination: String, replace: bool },
+    /// `KEYS`: the names that a pattern matches.
+    Keys { pattern: Vec<u8> },
+    /// `SCAN`: names, some at a time.
+    Scan(Scan),
+    /// `DBSIZE`: how many streams there are.
+    DbSize,
+    /// `FLUSHDB`: deletes all streams.
+    FlushDb(Flush),
+    /// `FLUSHALL`: deletes all streams.
+    FlushAll(Flush),
     /// A command with a mistake that Redis finds only after it has looked for the stream or the group.
     Mistaken(Mistaken),
+}
+
+/// What Redis says of a command that it does not know.
+#[cfg(feature = "resp")]
+pub(crate) fn unknown_command(args: &[&[u8]]) -> String {
+    parse_error_text(&parse::unknown(args))
 }
 
 impl Command {
@@ -151,7 +168,12 @@ impl Command {
     /// that is not UTF-8, [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for the rest; the text is Redis's without `ERR`.
     pub fn parse(args: &[impl AsRef<[u8]>]) -> Result<Command> {
         let args: Vec<&[u8]> = args.iter().map(AsRef::as_ref).collect();
-        parse::command(&args)
+        Command::of(&args)
+    }
+
+    /// What [`parse`](Command::parse) does.
+    pub(crate) fn of(args: &[&[u8]]) -> Result<Command> {
+        parse::command(args)
     }
 
     /// The arguments that [`parse`](Command::parse) reads as this command.

@@ -27,6 +27,32 @@ pub struct XAdd {
     pub fields: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
+/// `SCAN`.
+///
+/// Who goes on with the cursor that each reply begins with, until that is 0, has met every name that was there all the time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scan {
+    /// 0 to begin, then what the last reply said.
+    pub cursor: u64,
+    /// Only names that this matches (`MATCH`).
+    pub pattern: Option<Vec<u8>>,
+    /// About how many names are looked at (`COUNT`); 10 if not said.
+    pub count: Option<u64>,
+    /// Only names of what is this (`TYPE`): there is nothing but `stream`.
+    pub of_type: Option<Vec<u8>>,
+}
+
+/// How `FLUSHDB` and `FLUSHALL` are to delete: here it is all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flush {
+    /// It is not said.
+    Unsaid,
+    /// `ASYNC`.
+    Async,
+    /// `SYNC`.
+    Sync,
+}
+
 /// What a consumer says of an entry that it gives back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NackMode {

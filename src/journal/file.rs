@@ -155,18 +155,23 @@ impl Unnamed {
 
 /// Makes a file of `bytes` zeros that are really there: the disk cannot be full when they are overwritten.
 pub(crate) fn preallocate(storage: &dyn Storage, name: &str, bytes: u64) -> Result<()> {
-    let fill = || {
+    let make = || {
         let file = storage.create(name)?;
-        let zeros = vec![0; FILL_BYTES.min(bytes as usize)];
-        let mut offset = 0;
-        while offset < bytes {
-            let len = zeros.len().min((bytes - offset) as usize);
-            file.write_at(&zeros[..len], offset)?;
-            offset += len as u64;
-        }
+        fill(&*file, 0, bytes)?;
         file.sync()
     };
-    whole_or_gone(storage, name, fill).map_err(|error| Error::io("preallocating a journal file", error))
+    whole_or_gone(storage, name, make).map_err(|error| Error::io("preallocating a journal file", error))
+}
+
+/// Writes zeros from `offset` to `end`.
+pub(super) fn fill(file: &dyn File, mut offset: u64, end: u64) -> io::Result<()> {
+    let zeros = vec![0; FILL_BYTES.min((end - offset) as usize)];
+    while offset < end {
+        let len = zeros.len().min((end - offset) as usize);
+        file.write_at(&zeros[..len], offset)?;
+        offset += len as u64;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -34,6 +34,9 @@ pub(crate) type Lsn = u64;
 const SPARES: usize = 1 + RESERVE;
 const RESERVE: usize = 1;
 
+/// A file that grows, grows by this much more than is asked for.
+const GROWS_BY_MAX: u64 = 1 << 20;
+
 /// Room kept at a file's end for the mark that a clean close writes.
 const MARK_BYTES: u64 = frame::HEADER_LEN as u64;
 
@@ -204,6 +207,38 @@ impl Journal {
         // One large batch must not keep its memory for ever.
         append.buffer.shrink_to(1 << 20);
         Ok(())
+    }
+
+    /// Whether the current file has room for a record of so many bytes.
+    pub(crate) fn has_room(&self, record_bytes: u64) -> bool {
+        self.append().has_room(record_bytes + frame::HEADER_LEN as u64)
+    }
+
+    /// Sees to it that the next record may have so many bytes, where going on in a new file comes too late: the current one
+    /// grows. Nobody appends meanwhile. Returns how many it may have.
+    ///
+    /// # Errors
+    ///
+    /// What the system says. If there is no room nothing has changed; after a sync that failed, writing stops.
+    pub(crate) fn reserve(&self, record_bytes: u64) -> Result<u64> {
+        let (file, capacity, taken) = {
+            let append = self.append();
+            let waiting = append.buffer.len() + frame::HEADER_LEN;
+            (append.current.file.clone(), append.current.capacity, append.offset + waiting as u64 + MARK_BYTES)
+        };
+        if taken + record_bytes <= capacity {
+            return Ok(capacity - taken);
+        }
+        // More than is asked for: a record that grows asks again and again.
+        let grown = taken + record_bytes + record_bytes.min(GROWS_BY_MAX);
+        file::fill(&*file, capacity, grown).map_err(|error| Error::io("making room in the journal", error))?;
+        file.sync().map_err(|error| self.fail(Error::io("syncing the journal", error)))?;
+        let mut append = self.append();
+        append.current.capacity = grown;
+        if let Some((_, bytes)) = append.files.back_mut() {
+            *bytes = grown;
+        }
+        Ok(grown - taken)
     }
 
     /// Goes on in a new file, unless the waiting record has room in the current one: of many that met its end one makes

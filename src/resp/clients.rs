@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::commands::Spec;
+use super::commands::{self, Spec};
 use super::stats::Stats;
 
 /// Where a connection comes from.
@@ -35,6 +35,7 @@ pub(crate) struct Client {
     pub(crate) seen: Seen,
     waiting: AtomicU8,
     killed: AtomicBool,
+    stops: AtomicBool,
     asked: Notify,
 }
 
@@ -85,6 +86,8 @@ pub(crate) enum Unblock {
 pub(crate) enum Signal {
     /// To end at once.
     Kill,
+    /// To end when what is being run is answered: the server goes.
+    Stop,
     /// To wait no longer.
     Unblock(Unblock),
 }
@@ -120,6 +123,7 @@ impl Client {
             seen,
             waiting: AtomicU8::new(RUNNING),
             killed: AtomicBool::new(false),
+            stops: AtomicBool::new(false),
             asked: Notify::new(),
         }
     }
@@ -154,6 +158,61 @@ impl Client {
         self.age().saturating_sub(Duration::from_millis(self.seen.last_ms.load(Ordering::Relaxed)))
     }
 
+    pub(crate) fn set_no_evict(&self, on: bool) {
+        self.seen.no_evict.store(on, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_no_touch(&self, on: bool) {
+        self.seen.no_touch.store(on, Ordering::Relaxed);
+    }
+
+    /// Its line of `CLIENT LIST`: Redis's fields in Redis's order, for whoever reads them by name.
+    pub(crate) fn line(&self) -> String {
+        let seen = &self.seen;
+        let of = |count: &AtomicUsize| count.load(Ordering::Relaxed);
+        let queued = seen.queued.load(Ordering::Relaxed);
+        let flags = [
+            (queued >= 0, 'x'),
+            (self.is_blocked(), 'b'),
+            (self.is_killed(), 'A'),
+            (self.peer.unix, 'U'),
+            (seen.no_evict.load(Ordering::Relaxed), 'e'),
+            (seen.no_touch.load(Ordering::Relaxed), 'T'),
+        ];
+        let mut flags: String = flags.into_iter().filter(|(is, _)| *is).map(|(_, flag)| flag).collect();
+        if flags.is_empty() {
+            flags.push('N');
+        }
+        let words = self.words().clone();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (input, output) = (of(&seen.input), of(&seen.output));
+        let memory = input + of(&seen.input_free) + output + of(&seen.queued_bytes);
+        let command = commands::by_row(of(&seen.command)).map_or("NULL", |spec| spec.name);
+        format!(
+            "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db=0 sub=0 psub=0 ssub=0 multi={queued} \
+             watch={} qbuf={input} qbuf-free={} argv-mem=0 multi-mem={} rbs=0 rbp=0 obl={output} oll=0 omem={output} \
+             tot-mem={memory} events={} cmd={command} user=default redir=-1 resp={} lib-name={} lib-ver={} io-thread=0 \
+             tot-net-in={} tot-net-out={} tot-cmds={}",
+            self.id,
+            self.peer.address,
+            self.peer.local,
+            self.peer.fd,
+            text(&words.name),
+            self.age().as_secs(),
+            self.idle().as_secs(),
+            of(&seen.watched),
+            of(&seen.input_free),
+            of(&seen.queued_bytes),
+            if output > 0 { "rw" } else { "r" },
+            seen.protocol.load(Ordering::Relaxed),
+            text(&words.library),
+            text(&words.library_version),
+            seen.received.load(Ordering::Relaxed),
+            seen.sent.load(Ordering::Relaxed),
+            seen.commands.load(Ordering::Relaxed),
+        )
+    }
+
     /// Has the connection end.
     pub(crate) fn kill(&self) {
         self.killed.store(true, Ordering::Release);
@@ -162,6 +221,24 @@ impl Client {
 
     pub(crate) fn is_killed(&self) -> bool {
         self.killed.load(Ordering::Acquire)
+    }
+
+    /// Has the connection end when what is being run is answered.
+    pub(crate) fn stop(&self) {
+        self.stops.store(true, Ordering::Release);
+        self.asked.notify_one();
+    }
+
+    /// Whether the connection is to begin with nothing more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.stops.load(Ordering::Acquire) || self.is_killed()
+    }
+
+    /// Waits until the connection is to end at once. As [`signal`](Client::signal), and not to be waited for beside it.
+    pub(crate) async fn killed(&self) {
+        while !self.is_killed() {
+            self.asked.notified().await;
+        }
     }
 
     /// Has the connection wait no longer; `false` if it does not wait.
@@ -191,6 +268,9 @@ impl Client {
         loop {
             if self.is_killed() {
                 return Signal::Kill;
+            }
+            if self.stops.load(Ordering::Acquire) {
+                return Signal::Stop;
             }
             match self.waiting.load(Ordering::Acquire) {
                 TIMED_OUT => return Signal::Unblock(Unblock::Timeout),
@@ -249,10 +329,6 @@ impl Clients {
         self.known().clients.remove(&id);
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.known().clients.len()
-    }
-
     pub(crate) fn get(&self, id: u64) -> Option<Arc<Client>> {
         self.known().clients.get(&id).cloned()
     }
@@ -287,7 +363,7 @@ mod tests {
         let clients = Clients::default();
         let client = clients.register(Peer::default(), 1).unwrap();
         clients.kill(&client);
-        assert_eq!(clients.len(), 0);
+        assert_eq!(clients.all().len(), 0);
         assert_eq!(now(client.signal()), Some(Signal::Kill));
     }
 

@@ -15,9 +15,23 @@
 //! It sees the broker's interface alone: it does **not** know of records, locks or files. Its threads are its own, so that a service
 //! needs no async runtime to start one, and one that has a runtime is not held up by it.
 
+mod buffers;
 mod clients;
 mod commands;
 mod config;
+mod connection;
+mod encode;
+mod listener;
+mod memory;
+mod options;
+mod request;
+mod runner;
+mod server;
 mod session;
 mod shared;
+mod socket;
 mod stats;
+mod transaction;
+
+pub use self::options::Builder;
+pub use self::server::Server;

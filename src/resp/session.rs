@@ -1,5 +1,6 @@
 //! What one connection remembers between requests.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -37,6 +38,8 @@ pub(crate) struct Session {
     /// The commands since `MULTI`.
     pub(crate) transaction: Option<Transaction>,
     pub(crate) watches: Vec<Watch>,
+    /// The names of those.
+    pub(crate) watched: BTreeSet<String>,
     /// The connection ends when what was answered is written (`QUIT`).
     pub(crate) ends: bool,
 }
@@ -61,8 +64,21 @@ impl Session {
             replies: Replies::default(),
             transaction: None,
             watches: Vec::new(),
+            watched: BTreeSet::new(),
             ends: false,
         }
+    }
+
+    /// Watches nothing any more.
+    pub(crate) fn unwatch(&mut self) {
+        self.watches.clear();
+        self.watched.clear();
+    }
+
+    /// There was no `MULTI`, and nothing is watched.
+    pub(crate) fn forget_transaction(&mut self) {
+        self.transaction = None;
+        self.unwatch();
     }
 
     /// To be called before each command.
@@ -89,7 +105,10 @@ impl Session {
         let seen = &self.client.seen;
         let transaction = self.transaction.as_ref();
         seen.protocol.store(if self.protocol == Protocol::Resp3 { 3 } else { 2 }, Ordering::Relaxed);
-        seen.queued.store(transaction.map_or(-1, |queue| queue.queued.len() as i64), Ordering::Relaxed);
+        seen.queued.store(
+            transaction.map_or(-1, |queue| i64::try_from(queue.queued.len()).unwrap_or(i64::MAX)),
+            Ordering::Relaxed,
+        );
         seen.queued_bytes.store(transaction.map_or(0, |queue| queue.bytes), Ordering::Relaxed);
         seen.watched.store(self.watches.len(), Ordering::Relaxed);
     }

@@ -1,7 +1,7 @@
 //! What all connections share: the broker, who is connected, what was counted, what is set. Knows no socket.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::clients::Clients;
 pub(crate) use super::clients::{Client, Peer};
@@ -68,6 +68,11 @@ impl Drop for Admitted {
     fn drop(&mut self) {
         self.shared.clients.forget(self.client.id);
     }
+}
+
+/// Microseconds since the Unix epoch.
+pub(crate) fn now_micros() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
 }
 
 fn run_id() -> String {

@@ -18,8 +18,12 @@ pub(crate) struct Stats {
     rows: Box<[Row]>,
     connections: AtomicU64,
     rejected: AtomicU64,
+    /// Bytes from clients, and to them.
     pub(crate) received: AtomicU64,
     pub(crate) sent: AtomicU64,
+    /// Connections that were ended for what they wanted to have read, or did not read.
+    pub(crate) input_cut_off: AtomicU64,
+    pub(crate) output_cut_off: AtomicU64,
     errors: Mutex<BTreeMap<String, u64>>,
     rate: Mutex<Rate>,
     /// Connections that wait for entries now.
@@ -29,7 +33,7 @@ pub(crate) struct Stats {
 #[derive(Debug, Default)]
 struct Row {
     calls: AtomicU64,
-    micros: AtomicU64,
+    nanos: AtomicU64,
     rejected: AtomicU64,
     failed: AtomicU64,
 }
@@ -38,7 +42,7 @@ struct Row {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Counted {
     pub(crate) calls: u64,
-    pub(crate) micros: u64,
+    pub(crate) took: Duration,
     pub(crate) rejected: u64,
     pub(crate) failed: u64,
 }
@@ -59,6 +63,8 @@ impl Stats {
             rejected: AtomicU64::new(0),
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
+            input_cut_off: AtomicU64::new(0),
+            output_cut_off: AtomicU64::new(0),
             errors: Mutex::default(),
             rate: Mutex::new(Rate { at: Instant::now(), commands: 0, per_second: 0 }),
             blocked: AtomicUsize::new(0),
@@ -69,7 +75,7 @@ impl Stats {
     pub(crate) fn note(&self, spec: &Spec, took: Duration, error: Option<&str>) {
         let row = &self.rows[spec.row];
         row.calls.fetch_add(1, Ordering::Relaxed);
-        row.micros.fetch_add(took.as_micros() as u64, Ordering::Relaxed);
+        row.nanos.fetch_add(took.as_nanos() as u64, Ordering::Relaxed);
         if let Some(text) = error {
             row.failed.fetch_add(1, Ordering::Relaxed);
             self.note_error(text);
@@ -126,7 +132,7 @@ impl Stats {
         let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
         Counted {
             calls: get(&row.calls),
-            micros: get(&row.micros),
+            took: Duration::from_nanos(get(&row.nanos)),
             rejected: get(&row.rejected),
             failed: get(&row.failed),
         }
@@ -143,7 +149,7 @@ impl Stats {
         let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
         let elapsed = rate.at.elapsed();
         if elapsed >= Duration::from_secs(1) {
-            rate.per_second = (commands.saturating_sub(rate.commands) as f64 / elapsed.as_secs_f64()) as u64;
+            rate.per_second = commands.saturating_sub(rate.commands) * 1000 / elapsed.as_millis() as u64;
             rate.at = Instant::now();
             rate.commands = commands;
         }
@@ -153,11 +159,12 @@ impl Stats {
     /// Begins anew (`CONFIG RESETSTAT`).
     pub(crate) fn reset(&self) {
         for row in &self.rows {
-            for count in [&row.calls, &row.micros, &row.rejected, &row.failed] {
+            for count in [&row.calls, &row.nanos, &row.rejected, &row.failed] {
                 count.store(0, Ordering::Relaxed);
             }
         }
-        for count in [&self.connections, &self.rejected, &self.received, &self.sent] {
+        let counts = [&self.connections, &self.rejected, &self.received, &self.sent];
+        for count in counts.into_iter().chain([&self.input_cut_off, &self.output_cut_off]) {
             count.store(0, Ordering::Relaxed);
         }
         self.errors().clear();

@@ -82,6 +82,10 @@ impl<'a> Place<'a> {
     /// The stream waited in, if it still has the name; of one that was made anew the new one.
     fn cell(&mut self) -> Result<Arc<StreamCell>> {
         loop {
+            if self.spot.as_ref().is_some_and(|(cell, _)| cell.is_gone()) {
+                // It may be so in the middle of what is not done yet.
+                drop(self.core().catalog());
+            }
             let heir = match &self.spot {
                 Some((cell, _)) if !cell.is_gone() => return Ok(Arc::clone(cell)),
                 Some((cell, queue)) => cell.heir().map(|heir| (Arc::clone(heir), *queue)),
@@ -116,12 +120,13 @@ impl<'a> Place<'a> {
 
     /// Whether nobody is before.
     pub(super) fn is_turn(&self, inner: &Inner) -> bool {
-        inner.waiting.is_turn(self.queue(), self.ticket)
+        // Those who wait are served when a thread that is alone no longer is.
+        self.core().is_alone() || inner.waiting.is_turn(self.queue(), self.ticket)
     }
 
     /// What those before want of what is pending.
     pub(super) fn wanted_before(&self, inner: &Inner) -> Vec<Again> {
-        inner.waiting.wanted_before(self.queue(), self.ticket)
+        if self.core().is_alone() { Vec::new() } else { inner.waiting.wanted_before(self.queue(), self.ticket) }
     }
 
     /// Joins the queue, or keeps the place in it.
@@ -133,7 +138,7 @@ impl<'a> Place<'a> {
             let news = core.check_open().is_err() || self.stream.found().is_some();
             return if news { Joined::News } else { Joined::Waits(None) };
         };
-        let mut inner = cell.lock();
+        let mut inner = core.lock_whole(cell);
         if cell.is_gone() {
             return Joined::News;
         }
@@ -209,7 +214,8 @@ impl<'a, T, F: FnMut(&mut [Place<'a>]) -> Result<Option<T>>> Wait<'a, F> {
             if let Some(got) = (self.attempt)(&mut self.places)? {
                 return Ok(Look::Over(Some(got)));
             }
-            if self.block == Block::No {
+            // Whoever is alone would wait for itself.
+            if self.block == Block::No || self.places.first().is_some_and(|place| place.core().is_alone()) {
                 return Ok(Look::Over(None));
             }
             let left = self.deadline.map(|deadline| deadline.saturating_sub(clock.monotonic()));

@@ -14,7 +14,7 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 
 impl Core {
     /// What all tails hold in memory.
-    #[cfg(any(test, feature = "simulation"))]
+    #[cfg(any(test, feature = "resp", feature = "simulation"))]
     pub(crate) fn tail_bytes(&self) -> usize {
         self.tail_bytes.load(Ordering::Relaxed)
     }
@@ -33,6 +33,10 @@ impl Core {
     /// Sees to it that memory and journal stay within their bounds: asks the background for help, or helps. A failure is
     /// not the caller's, whose change is made; if it stops writing, the next one is told.
     pub(super) fn keep_within_bounds(&self, cell: &Arc<StreamCell>, tail_bytes: usize) {
+        if self.is_alone() {
+            // When it no longer is.
+            return;
+        }
         if self.journal.wants_spare() {
             self.work.want(Work::SPARE);
         }
@@ -68,7 +72,7 @@ impl Core {
     }
 
     pub(crate) fn is_short_of_room(&self) -> bool {
-        self.short_of_room.load(Ordering::Acquire)
+        if self.is_alone() { self.refused_alone().is_some() } else { self.short_of_room.load(Ordering::Acquire) }
     }
 
     /// Tries again what could not be written for want of room.
@@ -78,6 +82,9 @@ impl Core {
     /// As before: there is still none.
     pub(crate) fn make_room(&self) -> Result<()> {
         self.journal.check()?;
+        if let Some(refused) = self.refused_alone() {
+            return Err(refused);
+        }
         let waiting = |cell: &&Arc<StreamCell>| cell.lock().state.log.is_flushing();
         let made = self.cells().iter().filter(waiting).try_for_each(|cell| self.flush(cell));
         made.and_then(|()| if self.is_over_limit() { self.checkpoint() } else { Ok(()) })?;
@@ -98,7 +105,7 @@ impl Core {
         while waiting {
             self.journal.check()?;
             let begun = {
-                let mut stream = cell.lock();
+                let mut stream = self.lock_whole(cell);
                 waiting = stream.state.log.is_flushing();
                 writer.set_name(&stream.state.name);
                 if stream.deleted { None } else { stream.state.log.begin_flush() }

@@ -1,6 +1,6 @@
 //! Which streams there are: found, created and deleted by name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -21,18 +21,79 @@ use crate::sync::{PoisonError, RwLockReadGuard, RwLockWriteGuard};
 pub(crate) struct Catalog {
     /// In the order of their names: a simulation must meet them in the same order each time.
     pub(crate) streams: BTreeMap<Arc<str>, Arc<StreamCell>>,
+    /// The names of users' streams, in the order of their [places](name::place).
+    places: BTreeSet<(u64, Arc<str>)>,
     pub(crate) next_stream: u64,
     /// Deleted since the last checkpoint.
     pub(crate) deleted: Vec<Arc<StreamCell>>,
+    /// A thread that is alone is in the middle of it: no other looks.
+    pub(crate) changing: bool,
+}
+
+impl Catalog {
+    pub(crate) fn new(
+        streams: BTreeMap<Arc<str>, Arc<StreamCell>>,
+        next_stream: u64,
+        deleted: Vec<Arc<StreamCell>>,
+    ) -> Catalog {
+        let places = streams.keys().filter_map(place).collect();
+        Catalog { streams, places, next_stream, deleted, changing: false }
+    }
+
+    pub(super) fn insert(&mut self, name: &Arc<str>, cell: Arc<StreamCell>) {
+        self.places.extend(place(name));
+        self.streams.insert(Arc::clone(name), cell);
+    }
+
+    pub(super) fn remove(&mut self, name: &Arc<str>) {
+        if let Some(place) = place(name) {
+            self.places.remove(&place);
+        }
+        self.streams.remove(name);
+    }
+
+    /// How many streams users have.
+    pub(crate) fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// The names of users' streams from this place on, at least so many if there are: none has the place of one that is left
+    /// out. And the place of the first that is.
+    pub(crate) fn scan(&self, from: u64, count: usize) -> (Vec<Arc<str>>, Option<u64>) {
+        let mut names = Vec::new();
+        let mut last = None;
+        for (place, name) in self.places.range((from, Arc::from(""))..) {
+            if names.len() >= count && last != Some(place) {
+                return (names, Some(*place));
+            }
+            names.push(Arc::clone(name));
+            last = Some(place);
+        }
+        (names, None)
+    }
+}
+
+fn place(name: &Arc<str>) -> Option<(u64, Arc<str>)> {
+    (!name::is_reserved(name)).then(|| (name::place(name), Arc::clone(name)))
 }
 
 impl Core {
     pub(crate) fn catalog(&self) -> RwLockReadGuard<'_, Catalog> {
-        self.catalog.read().unwrap_or_else(PoisonError::into_inner)
+        loop {
+            let catalog = self.catalog.read().unwrap_or_else(PoisonError::into_inner);
+            if !catalog.changing || self.is_alone() {
+                return catalog;
+            }
+            drop(catalog);
+            drop(self.gate());
+        }
     }
 
+    /// The catalog, to be changed; the caller is in the gate.
     pub(crate) fn catalog_mut(&self) -> RwLockWriteGuard<'_, Catalog> {
-        self.catalog.write().unwrap_or_else(PoisonError::into_inner)
+        let mut catalog = self.catalog.write().unwrap_or_else(PoisonError::into_inner);
+        catalog.changing = self.is_alone();
+        catalog
     }
 
     /// Every stream, by name.
@@ -104,9 +165,9 @@ impl Core {
                 Made::Done { lsn, woken, tail_bytes } => {
                     drop(inner);
                     catalog.next_stream += 1;
-                    catalog.streams.insert(Arc::clone(name), Arc::clone(&cell));
+                    catalog.insert(name, Arc::clone(&cell));
                     drop((catalog, gate));
-                    woken.into_iter().for_each(Waker::wake);
+                    self.wake(woken);
                     self.name_appeared(name);
                     self.keep_within_bounds(&cell, tail_bytes);
                     self.meet(lsn, level)?;
@@ -123,7 +184,9 @@ impl Core {
 
     /// Tells those who wait for a stream of this name that there is one in the catalog.
     pub(crate) fn name_appeared(&self, name: &str) {
-        self.absent.wake(name);
+        if !self.appears_alone(name) {
+            self.absent.wake(name);
+        }
     }
 
     /// Deletes a stream; `false` if there is none.
@@ -141,17 +204,18 @@ impl Core {
             };
             let mut stream = cell.lock();
             let encode = |out: &mut Vec<u8>| encode_change(cell.number, &Change::DeleteStream, out);
-            let Some(lsn) = self.journal.append_record(true, encode)? else {
+            let Some(lsn) = self.append(true, encode)? else {
                 drop((stream, catalog, gate));
                 self.rotate(64, false)?;
                 continue;
             };
+            self.watches.touch(name);
             let waiting = self.bury(&cell, &mut stream);
             drop(stream);
-            catalog.streams.remove(name);
+            catalog.remove(&cell.name);
             catalog.deleted.push(Arc::clone(&cell));
             drop((catalog, gate));
-            waiting.into_iter().for_each(Waker::wake);
+            self.wake(waiting);
             self.work.want(Work::CHECKPOINT);
             break Some(lsn);
         };
@@ -160,7 +224,8 @@ impl Core {
     }
 
     /// Notes that a stream is deleted; returns whom to wake. The caller takes it out of the catalog.
-    pub(super) fn bury(&self, cell: &StreamCell, stream: &mut Inner) -> Vec<Waker> {
+    pub(super) fn bury(&self, cell: &Arc<StreamCell>, stream: &mut Inner) -> Vec<Waker> {
+        self.hide(cell, stream, true);
         stream.deleted = true;
         cell.set_gone(stream);
         self.count_tail(stream);

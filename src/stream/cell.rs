@@ -54,6 +54,8 @@ pub(crate) struct Inner {
     pub(crate) visible_front: Front,
     /// Changes that wait for their level, in order.
     pub(super) unpublished: VecDeque<Unpublished>,
+    /// What all others see, as long as a thread that is alone is changing the stream: it sees all of it itself.
+    pub(super) hidden: Option<Box<Hidden>>,
     /// Whether the stream is in [`Core::unpublished`].
     pub(super) listed: bool,
     pub(crate) waiting: Waiting,
@@ -67,10 +69,27 @@ pub(crate) struct Inner {
 pub(super) struct Unpublished {
     pub(super) lsn: Lsn,
     pub(super) synced: bool,
-    pub(super) visible: u64,
-    pub(super) last_id: Id,
-    pub(super) entries_added: u64,
-    pub(super) front: Front,
+    /// Whether its record added to other streams too, and is to be seen in all of them at once.
+    pub(super) undivided: bool,
+    pub(super) seen: Seen,
+}
+
+/// What of a stream may be seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Seen {
+    visible: u64,
+    last_id: Id,
+    entries_added: u64,
+    front: Front,
+}
+
+/// What others see of a stream that a thread which is alone is changing.
+#[derive(Debug)]
+pub(super) struct Hidden {
+    seen: Seen,
+    unpublished: VecDeque<Unpublished>,
+    /// Whether something was published meanwhile.
+    published: bool,
 }
 
 impl StreamCell {
@@ -93,6 +112,7 @@ impl StreamCell {
                     state,
                     deleted: false,
                     unpublished: VecDeque::new(),
+                    hidden: None,
                     listed: false,
                     waiting: Waiting::default(),
                     news: 0,
@@ -153,22 +173,86 @@ impl Inner {
         self.visible - from - self.state.tombstones.count(from, self.visible)
     }
 
-    /// Whether entries were added, the front moved, or the last ID was set, since this was last noted.
-    pub(super) fn has_news(&self) -> bool {
-        let seen = (self.visible, self.visible_front, self.visible_last_id, self.visible_entries_added);
-        let noted = self.unpublished.back();
-        let noted = noted.map_or(seen, |noted| (noted.visible, noted.front, noted.last_id, noted.entries_added));
-        let state = &self.state;
-        noted != (state.log.next_ordinal(), state.front, state.last_id, state.entries_added)
+    /// Whether a thread that is alone did something to the stream, still there, that others see only when it is published.
+    pub(super) fn hides_news(&self) -> bool {
+        let Some(hidden) = &self.hidden else { return false };
+        !self.deleted && hidden.unpublished.back().map_or(hidden.seen, |noted| noted.seen) != self.newest()
     }
 
-    /// Lets everything be seen whose level is met, given what is synced; returns whom to wake.
-    pub(super) fn publish(&mut self, synced: Lsn) -> Vec<Waker> {
+    /// Whether there is something that others may not see yet.
+    pub(super) fn waits_to_be_seen(&self) -> bool {
+        !self.hidden.as_ref().map_or(&self.unpublished, |hidden| &hidden.unpublished).is_empty()
+    }
+
+    /// Whether one of the changes that wait to be seen waits for a sync.
+    pub(super) fn waits_for_sync(&self) -> bool {
+        self.hidden.as_ref().map_or(&self.unpublished, |hidden| &hidden.unpublished).iter().any(|next| next.synced)
+    }
+
+    /// Whether entries were added, the front moved, or the last ID was set, since this was last noted.
+    pub(super) fn has_news(&self) -> bool {
+        self.unpublished.back().map_or(self.seen(), |noted| noted.seen) != self.newest()
+    }
+
+    fn seen(&self) -> Seen {
+        let (visible, last_id, front) = (self.visible, self.visible_last_id, self.visible_front);
+        Seen { visible, last_id, entries_added: self.visible_entries_added, front }
+    }
+
+    /// What there will be to see once everything is published.
+    pub(super) fn newest(&self) -> Seen {
+        let state = &self.state;
+        let (visible, last_id, front) = (state.log.next_ordinal(), state.last_id, state.front);
+        Seen { visible, last_id, entries_added: state.entries_added, front }
+    }
+
+    fn show(&mut self, seen: Seen) {
+        (self.visible, self.visible_last_id, self.visible_front) = (seen.visible, seen.last_id, seen.front);
+        self.visible_entries_added = seen.entries_added;
+    }
+
+    /// Begins to keep from all others what a thread that is alone does; `false` if that has begun already.
+    pub(super) fn hide(&mut self) -> bool {
+        let begins = self.hidden.is_none();
+        if begins {
+            let unpublished = std::mem::take(&mut self.unpublished);
+            self.hidden = Some(Box::new(Hidden { seen: self.seen(), unpublished, published: false }));
+        }
+        begins
+    }
+
+    /// Shows everything to the thread that is alone.
+    pub(super) fn show_all(&mut self) {
+        self.show(self.newest());
+    }
+
+    /// Ends what [`hide`](Inner::hide) began: what was done is to be published. Returns whom to wake.
+    pub(super) fn uncover(&mut self) -> Vec<Waker> {
+        let Some(hidden) = self.hidden.take() else { return Vec::new() };
+        self.show(hidden.seen);
+        self.unpublished = hidden.unpublished;
+        if hidden.published { self.wake_for_new() } else { Vec::new() }
+    }
+
+    /// Lets everything be seen whose level is met, given what is synced; returns whom to wake. What is undivided is left to
+    /// those who publish the `whole` of it.
+    pub(super) fn publish(&mut self, synced: Lsn, whole: bool) -> Vec<Waker> {
+        let unpublished = self.hidden.as_mut().map_or(&mut self.unpublished, |hidden| &mut hidden.unpublished);
+        let may = |next: &Unpublished| (!next.synced || next.lsn <= synced) && (whole || !next.undivided);
+        let mut last = None;
+        while unpublished.front().is_some_and(may) {
+            last = unpublished.pop_front();
+        }
+        if let Some(hidden) = &mut self.hidden {
+            // Others look when it is over, and they are woken then.
+            if let Some(last) = last {
+                (hidden.seen, hidden.published) = (last.seen, true);
+            }
+            return Vec::new();
+        }
         let before = self.visible;
-        while let Some(next) = self.unpublished.front().filter(|next| !next.synced || next.lsn <= synced) {
-            (self.visible, self.visible_last_id, self.visible_front) = (next.visible, next.last_id, next.front);
-            self.visible_entries_added = next.entries_added;
-            self.unpublished.pop_front();
+        if let Some(last) = last {
+            self.show(last.seen);
         }
         if self.visible_front.ordinal > self.state.log.first_ordinal() {
             self.state.forget_before(self.visible_front.ordinal);

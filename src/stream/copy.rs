@@ -5,7 +5,6 @@
 //! moment that is copied. Nobody sees the copy, nor that what it replaces is gone, before it is as durable as it is to be.
 
 use std::sync::Arc;
-use std::task::Waker;
 
 use super::Stream;
 use super::catalog::check_name;
@@ -135,7 +134,7 @@ impl Core {
             gathered.keep_live(&stream.state);
             let adopted = adopt(&stream.state, gathered.ids.last().copied())?;
             // Entries that nobody may see yet must not be seen in the copy.
-            let synced = synced || !stream.unpublished.is_empty();
+            let synced = synced || stream.waits_to_be_seen();
             drop(stream);
             if !gathered.ids.is_empty() && self.is_short_of_room() {
                 drop((catalog, gate));
@@ -154,7 +153,7 @@ impl Core {
                 }
                 encode_change(state.number, &adopted, out);
             };
-            let Some(lsn) = self.journal.append_record(!synced, encode)? else {
+            let Some(lsn) = self.append(!synced, encode)? else {
                 let mut record = Vec::new();
                 encode(&mut record);
                 drop((catalog, gate));
@@ -166,14 +165,20 @@ impl Core {
             }
             state.apply(&adopted);
             state.stamp_as(&source.lock().state);
-            if synced {
+            // Whoever is alone waits at the end, and is alone so long.
+            if synced && !self.keep_secret() {
                 self.sync_to(lsn)?;
             }
             let copy = Arc::new(StreamCell::new(self.directory, state));
             let tail_bytes = self.count_tail(&mut copy.lock());
+            self.hide(&copy, &mut copy.lock(), true);
             let mut woken = Vec::new();
+            let anew = target.as_ref().is_some_and(|target| Arc::ptr_eq(target, source));
+            if !anew {
+                self.watches.touch(name);
+            }
             if let Some(target) = target {
-                if Arc::ptr_eq(&target, source) {
+                if anew {
                     target.set_heir(&copy);
                 }
                 woken = self.bury(&target, &mut target.lock());
@@ -181,9 +186,9 @@ impl Core {
                 self.work.want(Work::CHECKPOINT);
             }
             catalog.next_stream += 1;
-            catalog.streams.insert(Arc::clone(name), Arc::clone(&copy));
+            catalog.insert(name, Arc::clone(&copy));
             drop((catalog, gate));
-            woken.into_iter().for_each(Waker::wake);
+            self.wake(woken);
             self.name_appeared(name);
             self.keep_within_bounds(&copy, tail_bytes);
             self.meet(lsn, level)?;

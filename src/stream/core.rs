@@ -12,11 +12,14 @@ use std::task::Waker;
 use std::time::Duration;
 
 use super::adjustable::Adjustable;
+use super::alone::Alone;
 use super::catalog::Catalog;
-use super::cell::{Inner, StreamCell, Unpublished};
+use super::cell::{Inner, StreamCell};
 use super::kept::Kept;
 use super::owed;
+use super::publish::Unpublished;
 use super::waiting::Absent;
+use super::watch::Watches;
 use super::work::Work;
 use crate::clock::{Clock, millis};
 use crate::error::{Error, Result};
@@ -27,7 +30,7 @@ use crate::log::segment::At;
 use crate::log::stream_log::Blocks;
 use crate::log::writer::Roll;
 use crate::log::{Block, BlockCache, Lookup, Segment, SegmentFiles};
-use crate::options::{Durability, Options, Sabotage};
+use crate::options::{Durability, Options};
 use crate::state::Tables;
 use crate::state::change::{Added, Bodies, Change, encode_added, encode_change};
 use crate::state::snapshot::{Snapshot, StreamSnapshot};
@@ -50,7 +53,10 @@ pub(crate) struct Core {
     /// Who waits for names that are not in the catalog.
     pub(crate) absent: Absent,
     /// Streams with entries that wait for a sync to be seen.
-    unpublished: Mutex<Vec<Arc<StreamCell>>>,
+    pub(super) unpublished: Unpublished,
+    /// What the thread that is alone does, if one is.
+    pub(super) alone: Alone,
+    pub(crate) watches: Arc<Watches>,
     /// What all tails hold in memory.
     pub(super) tail_bytes: AtomicUsize,
     closed: AtomicBool,
@@ -164,7 +170,9 @@ impl Core {
             gate: RwLock::default(),
             catalog: RwLock::new(catalog),
             absent: Absent::default(),
-            unpublished: Mutex::default(),
+            unpublished: Unpublished::default(),
+            alone: Alone::default(),
+            watches: Arc::default(),
             tail_bytes: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
             sessions: AtomicU32::new(0),
@@ -179,13 +187,14 @@ impl Core {
         }
     }
 
-    pub(super) fn gate(&self) -> RwLockReadGuard<'_, ()> {
-        self.gate.read().unwrap_or_else(PoisonError::into_inner)
+    /// The gate; `None` for the thread that is alone in it.
+    pub(crate) fn gate(&self) -> Option<RwLockReadGuard<'_, ()>> {
+        if self.is_alone() { None } else { Some(self.gate.read().unwrap_or_else(PoisonError::into_inner)) }
     }
 
-    /// The gate, with nobody else in it.
-    pub(super) fn gate_alone(&self) -> RwLockWriteGuard<'_, ()> {
-        self.gate.write().unwrap_or_else(PoisonError::into_inner)
+    /// The gate, with nobody else in it; `None` for the thread that is alone in it.
+    pub(super) fn gate_alone(&self) -> Option<RwLockWriteGuard<'_, ()>> {
+        if self.is_alone() { None } else { Some(self.gate.write().unwrap_or_else(PoisonError::into_inner)) }
     }
 
     pub(crate) fn roll(&self) -> Roll {
@@ -261,7 +270,7 @@ impl Core {
     /// Returns when the record `lsn` is as durable as `level` says.
     pub(super) fn meet(&self, lsn: Lsn, level: Durability) -> Result<()> {
         match level {
-            Durability::Always if owed::note(lsn) => Ok(()),
+            Durability::Always if self.owe_alone(lsn) || owed::note(lsn) => Ok(()),
             Durability::Always => self.sync_to(lsn),
             Durability::Interval(interval) => {
                 self.sync_within(interval);
@@ -308,7 +317,7 @@ impl Core {
             match self.make(synced, &mut [part])? {
                 Made::Done { lsn, woken, tail_bytes } => {
                     drop((stream, gate));
-                    woken.into_iter().for_each(Waker::wake);
+                    self.wake(woken);
                     self.keep_within_bounds(cell, tail_bytes);
                     return Ok((value, lsn));
                 }
@@ -340,44 +349,32 @@ impl Core {
                 changes.iter().for_each(|change| encode_change(cell.number, change, out));
             }
         };
-        let Some(lsn) = self.journal.append_record(!synced, encode)? else {
+        let Some(lsn) = self.append(!synced, encode)? else {
             let mut record = Vec::new();
             encode(&mut record);
             return Ok(Made::NoRoom(record.len() as u64));
         };
         let (mut woken, mut tail_bytes) = (Vec::new(), 0);
-        for Part { cell, stream, added, changes, .. } in parts {
+        for Part { cell, stream, created, added, changes } in parts {
+            if created.is_some() || !added.ids.is_empty() || changes.iter().any(Change::touches) {
+                self.watches.touch(&cell.name);
+            }
+            let hides = self.hide(cell, stream, created.is_some() || changes.iter().any(Change::shows_at_once));
             for (&id, body) in added.ids.iter().zip(added.bodies.iter()) {
                 stream.state.apply_entry(id, body);
             }
             changes.iter().for_each(|change| stream.state.apply(change));
-            let mut these = if stream.has_news() { self.note_news(cell, stream, lsn, synced) } else { Vec::new() };
+            let mut these = Vec::new();
+            if hides {
+                stream.show_all();
+            } else if stream.has_news() {
+                these = self.note_news(cell, stream, lsn, synced);
+            }
             changes.iter().for_each(|change| these.extend(stream.wake_for(change)));
             woken.append(&mut these);
             tail_bytes = self.count_tail(stream);
         }
         Ok(Made::Done { lsn, woken, tail_bytes })
-    }
-
-    /// Publishes the change just made, or has it published when it is synced. Returns whom to wake.
-    fn note_news(&self, cell: &Arc<StreamCell>, stream: &mut Inner, lsn: Lsn, synced: bool) -> Vec<Waker> {
-        let synced = synced && !self.options.breaks(Sabotage::PublishBeforeSync);
-        let (visible, last_id) = (stream.state.log.next_ordinal(), stream.state.last_id);
-        let (entries_added, front) = (stream.state.entries_added, stream.state.front);
-        stream.unpublished.push_back(Unpublished { lsn, synced, visible, last_id, entries_added, front });
-        // On the list before looking what is synced: whoever syncs says what is, and then takes the list.
-        if synced && !std::mem::replace(&mut stream.listed, true) {
-            self.unpublished.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(cell));
-        }
-        self.publish_stream(stream, self.journal.synced_lsn())
-    }
-
-    fn publish_stream(&self, stream: &mut Inner, synced: Lsn) -> Vec<Waker> {
-        let woken = stream.publish(synced);
-        if stream.state.log.has_dropped() {
-            self.work.want(Work::CHECKPOINT);
-        }
-        woken
     }
 
     /// Returns when the record `lsn` is durable and its entries can be seen.
@@ -422,21 +419,6 @@ impl Core {
         (ms < u64::MAX).then(|| Duration::from_millis(ms.max(1)))
     }
 
-    pub(super) fn publish(&self, synced: Lsn) {
-        let listed = std::mem::take(&mut *self.unpublished.lock().unwrap_or_else(PoisonError::into_inner));
-        for cell in listed {
-            let mut stream = cell.lock();
-            let woken = self.publish_stream(&mut stream, synced);
-            stream.listed = !stream.unpublished.is_empty();
-            let again = stream.listed;
-            drop(stream);
-            woken.into_iter().for_each(Waker::wake);
-            if again {
-                self.unpublished.lock().unwrap_or_else(PoisonError::into_inner).push(cell);
-            }
-        }
-    }
-
     /// Reads a stream without changing it.
     ///
     /// # Errors
@@ -449,7 +431,7 @@ impl Core {
     ) -> Result<T> {
         let mut held = Vec::new();
         loop {
-            let mut stream = cell.lock();
+            let mut stream = self.lock_whole(cell);
             // Under the lock: closing wakes those who wait after it has said so, and counts as news for who looked before.
             self.check_open()?;
             if cell.is_gone() {
@@ -481,6 +463,7 @@ impl Core {
     /// Goes on in a new journal file; `adds` says whether for a record that adds entries. Where there is no room for one a
     /// checkpoint gives up others.
     pub(super) fn rotate(&self, record_bytes: u64, adds: bool) -> Result<()> {
+        debug_assert!(!self.is_alone(), "a new file's snapshot has nothing that no record has");
         match self.rotate_once(record_bytes, adds) {
             Err(error) if error.is_for_want_of_room() => {
                 self.checkpoint().map_err(|_| error)?;

@@ -9,6 +9,7 @@
 mod add;
 pub(crate) mod adjustable;
 mod again;
+mod alone;
 mod blocking;
 mod bounds;
 pub(crate) mod catalog;
@@ -34,6 +35,7 @@ mod message;
 mod nack;
 pub(crate) mod owed;
 mod pending;
+mod publish;
 mod range;
 mod read;
 mod read_group;
@@ -47,6 +49,7 @@ pub(crate) mod settle;
 mod together;
 mod trim;
 pub(crate) mod waiting;
+pub(crate) mod watch;
 pub(crate) mod work;
 
 use std::fmt;

@@ -6,8 +6,9 @@
 use std::cell::Cell;
 
 use crate::journal::Lsn;
+use crate::sync;
 
-thread_local! {
+sync::thread_local! {
     /// What this thread's calls owe, if they are not to wait themselves.
     static OWED: Cell<Option<Owed>> = const { Cell::new(None) };
 }
@@ -29,21 +30,23 @@ pub(crate) fn owing<T>(work: impl FnOnce() -> T) -> (T, Owed) {
     struct Ends;
     impl Drop for Ends {
         fn drop(&mut self) {
-            OWED.set(None);
+            OWED.with(|owed| owed.set(None));
         }
     }
-    debug_assert_eq!(OWED.get(), None);
-    OWED.set(Some(Owed::NOTHING));
+    let before = OWED.with(|owed| owed.replace(Some(Owed::NOTHING)));
+    debug_assert_eq!(before, None);
     let ends = Ends;
     let value = work();
-    let owed = OWED.get().unwrap_or_default();
+    let owed = OWED.with(Cell::get).unwrap_or_default();
     drop(ends);
     (value, owed)
 }
 
 /// Notes that the record `lsn` must be durable; `false` if whoever calls is to wait for it.
 pub(super) fn note(lsn: Lsn) -> bool {
-    let Some(owed) = OWED.get() else { return false };
-    OWED.set(Some(owed.max(Owed { lsn })));
-    true
+    OWED.with(|owes| {
+        let Some(owed) = owes.get() else { return false };
+        owes.set(Some(owed.max(Owed { lsn })));
+        true
+    })
 }

@@ -39,7 +39,9 @@ impl Stream {
     /// With the end resolved.
     pub(crate) fn read_from(&self, start: StartAt) -> (Stream, StartAt) {
         let start = match start {
-            StartAt::End => StartAt::After(self.found().map_or(Id::MIN, |cell| cell.lock().visible_last_id)),
+            StartAt::End => {
+                StartAt::After(self.found().map_or(Id::MIN, |cell| self.core().lock_whole(&cell).visible_last_id))
+            }
             start => start,
         };
         (self.clone(), start)

@@ -4,7 +4,6 @@
 //! for either name, all is before the record or after it.
 
 use std::sync::Arc;
-use std::task::Waker;
 
 use super::Stream;
 use super::catalog::check_name;
@@ -100,13 +99,16 @@ impl Core {
                 target.iter().for_each(|target| encode_change(target.number, &Change::DeleteStream, out));
                 encode_change(cell.number, &renamed, out);
             };
-            let Some(lsn) = self.journal.append_record(!synced, encode)? else {
+            let Some(lsn) = self.append(!synced, encode)? else {
                 let mut record = Vec::new();
                 encode(&mut record);
                 drop((stream, replaced, catalog, gate));
                 self.rotate(record.len() as u64, false)?;
                 continue;
             };
+            self.watches.touch(from);
+            self.watches.touch(to);
+            self.hide(&cell, &mut stream, true);
             stream.state.apply(&renamed);
             cell.set_gone(&mut stream);
             let mut woken = stream.wake_all();
@@ -117,10 +119,10 @@ impl Core {
                 self.work.want(Work::CHECKPOINT);
             }
             drop(replaced);
-            catalog.streams.remove(from);
-            catalog.streams.insert(Arc::clone(to), Arc::new(cell.under(to)));
+            catalog.remove(&cell.name);
+            catalog.insert(to, Arc::new(cell.under(to)));
             drop((catalog, gate));
-            woken.into_iter().for_each(Waker::wake);
+            self.wake(woken);
             self.name_appeared(to);
             break lsn;
         };

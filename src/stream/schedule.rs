@@ -182,8 +182,12 @@ impl Core {
     /// `Closed`; `Corrupt` if an entry is damaged; what the system says.
     pub(super) fn scheduled_for(&self, target: Target) -> Result<Vec<(u64, Id)>> {
         let Some(schedule) = self.find(SCHEDULE) else { return Ok(Vec::new()) };
-        let rows: Vec<Id> =
-            schedule.lock().state.due().map(|(_, due)| due.pending.keys().copied().collect()).unwrap_or_default();
+        let rows: Vec<Id> = self
+            .lock_whole(&schedule)
+            .state
+            .due()
+            .map(|(_, due)| due.pending.keys().copied().collect())
+            .unwrap_or_default();
         let mut scheduled = Vec::new();
         for id in rows {
             let found = self.read_scheduled(&schedule, id)?.filter(|found| found.target == target);

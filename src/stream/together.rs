@@ -4,7 +4,6 @@
 //! other. Knows how such a change is recorded and applied; not what it is for.
 
 use std::sync::Arc;
-use std::task::Waker;
 
 use super::cell::{Inner, StreamCell};
 use super::core::{Core, Ids, Made, Part};
@@ -75,7 +74,7 @@ impl Core {
             match self.make(synced, &mut parts.collect::<Vec<_>>())? {
                 Made::Done { lsn, woken, tail_bytes } => {
                     drop((streams, gate));
-                    woken.into_iter().for_each(Waker::wake);
+                    self.wake(woken);
                     cells.iter().for_each(|cell| self.keep_within_bounds(cell, tail_bytes));
                     self.meet(lsn, level)?;
                     return Ok(value);

@@ -386,6 +386,34 @@ impl Random {
         }
         commands
     }
+
+    /// A sequence some of whose commands are in transactions, right, nearly right and wrong.
+    pub(crate) fn transactions(&mut self) -> Vec<Command> {
+        let mut commands: Vec<Command> = Vec::new();
+        for asked in self.sequence() {
+            // A consumer is made for the very next command.
+            let apart = commands.last().is_none_or(|last| last.get(1).is_none_or(|word| word != b"CREATECONSUMER"));
+            if apart && self.one_in(5) {
+                let word = self.of(&["MULTI", "MULTI", "MULTI", "EXEC", "EXEC", "EXEC", "DISCARD", "WATCH", "UNWATCH"]);
+                let key = self.maybe(2, |random| random.key().to_owned());
+                let words = if word == "WATCH" { format!("WATCH {}{key}", self.key()) } else { word.to_owned() };
+                // In some a word too many.
+                commands.push(command(&(words + &self.maybe(20, |random| random.key().to_owned()))));
+            }
+            commands.push(asked);
+        }
+        commands.push(command(self.of(&["EXEC", "DISCARD"])));
+        commands
+    }
+
+    /// These bytes, cut anywhere or nowhere.
+    pub(crate) fn pieces<'a>(&mut self, bytes: &'a [u8]) -> Vec<&'a [u8]> {
+        let cuts = if self.one_in(2) { 0 } else { self.below(12) };
+        let mut ends: Vec<usize> = (0..cuts).map(|_| self.below(bytes.len())).chain([bytes.len()]).collect();
+        ends.sort_unstable();
+        let mut begin = 0;
+        ends.into_iter().map(|end| &bytes[std::mem::replace(&mut begin, end)..end]).collect()
+    }
 }
 
 /// The words of a command; an underscore is a blank in one.

@@ -56,6 +56,12 @@ pub(crate) fn seen(answer: Answer, version: Version) -> Answer {
     let is_ours = version >= OURS;
     match answer {
         Answer::Text(text) if is_made_by_the_clock(&text) => Answer::Text(b"@".to_vec()),
+        Answer::Map(pairs) if pairs.first().is_some_and(|(name, _)| is_first_of_info(name)) => {
+            Answer::Map(pairs.into_iter().filter_map(|pair| told(pair, version)).collect())
+        }
+        Answer::Map(pairs) => {
+            Answer::Map(pairs.into_iter().map(|(name, value)| (seen(name, version), seen(value, version))).collect())
+        }
         // Milliseconds since the epoch.
         Answer::Int(int) if int > 1_000_000_000_000 => Answer::Int(-2),
         // Since 7.4 another text, for `+` and `>`.
@@ -76,21 +82,32 @@ pub(crate) fn seen(answer: Answer, version: Version) -> Answer {
             {
                 *idle = if is_ours { about(idle) } else { Answer::Null };
             }
-            let is_map = matches!(items.first(), Some(Answer::Text(name)) if name == b"name" || name == b"length");
-            if !is_map {
+            if !items.first().is_some_and(is_first_of_info) {
                 return Answer::Array(items.into_iter().map(|item| seen(item, version)).collect());
             }
-            let is = |name: &str, answer: &Answer| matches!(answer, Answer::Text(text) if text == name.as_bytes());
-            let is_known = |name: &Answer| of(KNOWN, KNOWN_BEFORE, version).any(|(known, _)| is(known, name));
-            let pairs = items.chunks(2).filter(|pair| !is_known(&pair[0]));
-            let value = |pair: &[Answer]| match &pair[0] {
-                name if is("idle", name) || is("inactive", name) => about(&pair[1]),
-                _ => pair[1].clone(),
-            };
-            Answer::Array(pairs.flat_map(|pair| [pair[0].clone(), seen(value(pair), version)]).collect())
+            let pairs = items.chunks(2).filter_map(|pair| told((pair[0].clone(), pair[1].clone()), version));
+            Answer::Array(pairs.flat_map(|(name, value)| [name, value]).collect())
         }
         other => other,
     }
+}
+
+fn is(name: &str, answer: &Answer) -> bool {
+    matches!(answer, Answer::Text(text) if text == name.as_bytes())
+}
+
+/// Whether what begins so are names and values.
+fn is_first_of_info(answer: &Answer) -> bool {
+    is("name", answer) || is("length", answer)
+}
+
+/// A name and its value, if they are compared.
+fn told((name, value): (Answer, Answer), version: Version) -> Option<(Answer, Answer)> {
+    if of(KNOWN, KNOWN_BEFORE, version).any(|(known, _)| is(known, &name)) {
+        return None;
+    }
+    let value = if is("idle", &name) || is("inactive", &name) { about(&value) } else { value };
+    Some((name, seen(value, version)))
 }
 
 /// A time that has passed, to within what a sequence takes: those that are set are far from each other.

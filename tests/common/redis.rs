@@ -1,14 +1,14 @@
 //! A `redis-server` of a test's own, on a socket of its own: Debian's, or whatever program `STREAMLOG_REDIS_SERVER` names.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use super::answer::Answer;
+use super::wire::{ANSWER_MAX, Wire};
 
-/// An answer that takes longer never comes.
-const ANSWER_MAX: Duration = Duration::from_secs(60);
+const SOCKET: &str = "socket";
 
 /// Major and minor.
 pub(crate) type Version = (u32, u32);
@@ -16,8 +16,8 @@ pub(crate) type Version = (u32, u32);
 pub(crate) struct Redis {
     pub(crate) version: Version,
     server: Child,
-    lines: BufReader<UnixStream>,
-    _dir: tempfile::TempDir,
+    wire: Wire<UnixStream>,
+    dir: tempfile::TempDir,
 }
 
 impl Redis {
@@ -42,7 +42,7 @@ impl Redis {
 
     fn start() -> Option<Redis> {
         let dir = tempfile::tempdir().unwrap();
-        let socket = dir.path().join("socket");
+        let socket = dir.path().join(SOCKET);
         let program = std::env::var_os("STREAMLOG_REDIS_SERVER").unwrap_or_else(|| "redis-server".into());
         let mut command = Command::new(program);
         command.args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"]).arg(&socket);
@@ -53,7 +53,7 @@ impl Redis {
         });
         let connection = connection.expect("the server listens");
         connection.set_read_timeout(Some(ANSWER_MAX)).unwrap();
-        let mut redis = Redis { version: (0, 0), server, lines: BufReader::new(connection), _dir: dir };
+        let mut redis = Redis { version: (0, 0), server, wire: Wire::new(connection), dir };
         redis.version = redis.asked_version();
         Some(redis)
     }
@@ -67,44 +67,19 @@ impl Redis {
     }
 
     pub(crate) fn call(&mut self, words: &[Vec<u8>]) -> Answer {
-        self.call_all(&[words.to_vec()]).remove(0)
+        self.wire.call(words)
     }
 
     /// Sends all these commands at once.
     pub(crate) fn call_all(&mut self, commands: &[Vec<Vec<u8>>]) -> Vec<Answer> {
-        let mut bytes = Vec::new();
-        for words in commands {
-            bytes.extend(format!("*{}\r\n", words.len()).into_bytes());
-            for word in words {
-                bytes.extend(format!("${}\r\n", word.len()).into_bytes());
-                bytes.extend(word);
-                bytes.extend(b"\r\n");
-            }
-        }
-        self.lines.get_mut().write_all(&bytes).unwrap();
-        commands.iter().map(|_| self.answer()).collect()
+        self.wire.call_all(commands)
     }
 
-    fn answer(&mut self) -> Answer {
-        let mut line = Vec::new();
-        self.lines.read_until(b'\n', &mut line).unwrap();
-        let line = String::from_utf8_lossy(&line);
-        let (kind, rest) = line.trim_end_matches("\r\n").split_at(1);
-        let len = || rest.parse::<i64>().unwrap();
-        match kind {
-            "+" => Answer::Status(rest.to_owned()),
-            "-" => Answer::Error(rest.to_owned()),
-            ":" => Answer::Int(len()),
-            "*" | "$" if len() < 0 => Answer::Null,
-            "*" => Answer::Array((0..len()).map(|_| self.answer()).collect()),
-            "$" => {
-                let mut bytes = vec![0; usize::try_from(len()).unwrap() + 2];
-                self.lines.read_exact(&mut bytes).unwrap();
-                bytes.truncate(bytes.len() - 2);
-                Answer::Text(bytes)
-            }
-            _ => panic!("an answer begins with {line:?}"),
-        }
+    /// A connection of its own.
+    pub(crate) fn connect(&self) -> Wire<UnixStream> {
+        let connection = UnixStream::connect(self.dir.path().join(SOCKET)).unwrap();
+        connection.set_read_timeout(Some(ANSWER_MAX)).unwrap();
+        Wire::new(connection)
     }
 }
 

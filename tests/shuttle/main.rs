@@ -12,6 +12,8 @@
 
 mod commit;
 mod delayed;
+#[cfg(feature = "tokio")]
+mod futures;
 mod names;
 mod publication;
 mod several;

@@ -4,13 +4,13 @@ mod json;
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use streamlog::{Batch, Broker, DATA_FIELD, Durability, ErrorKind, Id, Stream};
 
 use crate::failure::{Failure, Result};
-use crate::show;
+use crate::{durability, show};
 
 /// What is read at a time, where the input is a file: also the most that waits to be added.
 const INPUT_BYTES: usize = 1 << 20;
@@ -43,31 +43,8 @@ pub(crate) struct Args {
     /// What an entry survives as soon as it is added, beside the end of this program: `always`: power loss;
     /// `interval:1s`: power loss, but for the last second; `os`: what the system had written by then. When this ends
     /// well, all is on the disk
-    #[arg(long, value_name = "LEVEL", default_value = "always", value_parser = durability)]
+    #[arg(long, value_name = "LEVEL", default_value = "always", value_parser = durability::parse)]
     durability: Durability,
-}
-
-fn durability(text: &str) -> std::result::Result<Durability, String> {
-    match (text, text.strip_prefix("interval:")) {
-        ("always", _) => Ok(Durability::Always),
-        ("os", _) => Ok(Durability::Os),
-        (_, Some(interval)) => match duration(interval) {
-            Some(interval) if !interval.is_zero() => Ok(Durability::Interval(interval)),
-            _ => Err(format!("`{interval}` is no interval: write `500ms`, `1s` or `1m`")),
-        },
-        _ => Err("write `always`, `interval:1s` or `os`".to_owned()),
-    }
-}
-
-fn duration(text: &str) -> Option<Duration> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let number: u64 = text[..digits].parse().ok()?;
-    match &text[digits..] {
-        "ms" => Some(Duration::from_millis(number)),
-        "s" => Some(Duration::from_secs(number)),
-        "m" => number.checked_mul(60).map(Duration::from_secs),
-        _ => None,
-    }
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -232,17 +209,6 @@ fn input_bytes() -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durability_is_a_word_or_an_interval() {
-        assert_eq!(durability("always"), Ok(Durability::Always));
-        assert_eq!(durability("os"), Ok(Durability::Os));
-        assert_eq!(durability("interval:250ms"), Ok(Durability::Interval(Duration::from_millis(250))));
-        assert_eq!(durability("interval:2m"), Ok(Durability::Interval(Duration::from_secs(120))));
-        for bad in ["", "never", "interval", "interval:", "interval:0s", "interval:5", "interval:s", "interval:-1s"] {
-            assert!(durability(bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn one_line_end_is_no_part_of_a_line() {

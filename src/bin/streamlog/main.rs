@@ -7,11 +7,13 @@ mod add;
 mod backup;
 mod check;
 mod demo;
+mod durability;
 mod failure;
 mod info;
 mod open;
 mod read;
 mod repair;
+mod serve;
 mod show;
 
 use std::process::ExitCode;
@@ -33,6 +35,7 @@ enum Verb {
     Add(add::Args),
     Read(read::Args),
     Info(info::Args),
+    Serve(serve::Args),
     Backup(backup::Args),
     Check(check::Args),
     Repair(repair::Args),
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Verb::Add(args) => done(add::run(&args)),
         Verb::Read(args) => done(read::run(&args)),
         Verb::Info(args) => done(info::run(&args)),
+        Verb::Serve(args) => done(serve::run(&args)),
         Verb::Backup(args) => done(backup::run(&args)),
         Verb::Check(args) => check::run(&args),
         Verb::Repair(args) => done(repair::run(&args)),

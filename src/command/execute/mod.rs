@@ -1,11 +1,13 @@
 //! Running commands on a broker: each becomes a call of the handles that everybody uses, and its outcome a [`Reply`].
 //!
-//! `write` changes a stream, `read` reads entries, `claim` is about pending entries, `group` about groups, `info` looks.
+//! `write` changes a stream, `read` reads entries, `claim` is about pending entries, `group` about groups, `info` looks, `names`
+//! is about streams as a whole.
 //! Knows no lock, no record and no text of an error.
 
 mod claim;
 mod group;
 mod info;
+mod names;
 mod read;
 mod write;
 
@@ -49,7 +51,11 @@ impl Broker {
                 self.stream(key)?.remember_add(*entry, &add).map(|_| Reply::OK)
             }
             Command::Del { keys } | Command::Unlink { keys } => self.del(keys),
+            Command::FlushDb(_) | Command::FlushAll(_) => self.flush(),
             Command::Exists { keys } => self.exists(keys),
+            Command::Keys { pattern } => self.keys(pattern),
+            Command::Scan(scan) => self.scan(scan),
+            Command::DbSize => self.stream_count().map(|count| Reply::count(count as u64)),
             Command::Type { key } => Ok(Reply::Status(if self.stream(key)?.exists() { "stream" } else { "none" })),
             Command::Rename { key, to } => self.rename(key, to),
             Command::RenameNx { key, to } => self.rename_nx(key, to),

@@ -55,38 +55,6 @@ impl Broker {
         }
         run.set().map(|()| Reply::OK)
     }
-
-    pub(super) fn del(&self, keys: &[String]) -> Result<Reply> {
-        let mut deleted = 0;
-        for key in keys {
-            deleted += u64::from(self.stream(key)?.delete_stream()?);
-        }
-        Ok(Reply::count(deleted))
-    }
-
-    pub(super) fn exists(&self, keys: &[String]) -> Result<Reply> {
-        let mut there = 0;
-        for key in keys {
-            there += u64::from(self.stream(key)?.exists());
-        }
-        Ok(Reply::count(there))
-    }
-
-    pub(super) fn rename(&self, key: &str, to: &str) -> Result<Reply> {
-        self.stream(key)?.rename_to(to).map(|()| Reply::OK)
-    }
-
-    pub(super) fn rename_nx(&self, key: &str, to: &str) -> Result<Reply> {
-        self.stream(key)?.rename_to_new(to).map(Reply::flag)
-    }
-
-    pub(super) fn copy(&self, source: &str, destination: &str, replace: bool) -> Result<Reply> {
-        self.on(source, Reply::flag(false), |stream| {
-            let copied =
-                if replace { stream.copy_to(destination).map(|()| true) } else { stream.copy_to_new(destination) };
-            copied.map(Reply::flag)
-        })
-    }
 }
 
 /// What becomes of so many IDs where there is no stream, or no group.

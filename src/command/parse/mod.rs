@@ -1,6 +1,6 @@
 //! Reading commands: which one it is, and whether it has enough arguments. What its arguments say is read next door: `take` has
 //! numbers, IDs and names, `add` what adds and trims, `read` what reads, `claim` what is about pending entries, `group` what is
-//! about groups and settings.
+//! about groups and settings, `names` what is about streams as a whole.
 //!
 //! Knows the order in which Redis finds mistakes, and no stream: where Redis looks for one in the middle, a mistake after that
 //! becomes a [`Mistaken`](super::Mistaken) command.
@@ -8,11 +8,12 @@
 mod add;
 mod claim;
 mod group;
+mod names;
 mod read;
 mod take;
 
-use self::take::{invalid, name, names};
-use super::text::{Family, SYNTAX, shown};
+use self::take::{invalid, name, names as all_names};
+use super::text::{Family, shown};
 use super::{Command, Mistaken};
 use crate::error::{Error, Result};
 
@@ -57,13 +58,18 @@ const COMMANDS: Table = &[
     ("xsetid", AtLeast(3), group::xsetid),
     ("xcfgset", AtLeast(2), group::xcfgset),
     ("xidmprecord", Exactly(5), group::xidmprecord),
-    ("del", AtLeast(2), |args| Ok(Command::Del { keys: names(&args[1..])? })),
-    ("unlink", AtLeast(2), |args| Ok(Command::Unlink { keys: names(&args[1..])? })),
-    ("exists", AtLeast(2), |args| Ok(Command::Exists { keys: names(&args[1..])? })),
+    ("del", AtLeast(2), |args| Ok(Command::Del { keys: all_names(&args[1..])? })),
+    ("unlink", AtLeast(2), |args| Ok(Command::Unlink { keys: all_names(&args[1..])? })),
+    ("exists", AtLeast(2), |args| Ok(Command::Exists { keys: all_names(&args[1..])? })),
     ("type", Exactly(2), |args| Ok(Command::Type { key: name(args[1])? })),
     ("rename", Exactly(3), |args| Ok(Command::Rename { key: name(args[1])?, to: name(args[2])? })),
     ("renamenx", Exactly(3), |args| Ok(Command::RenameNx { key: name(args[1])?, to: name(args[2])? })),
-    ("copy", AtLeast(3), copy),
+    ("copy", AtLeast(3), names::copy),
+    ("keys", Exactly(2), |args| Ok(Command::Keys { pattern: args[1].to_vec() })),
+    ("scan", AtLeast(2), names::scan),
+    ("dbsize", Exactly(1), |_| Ok(Command::DbSize)),
+    ("flushdb", AtLeast(1), |args| names::flush(args).map(Command::FlushDb)),
+    ("flushall", AtLeast(1), |args| names::flush(args).map(Command::FlushAll)),
 ];
 
 const XGROUP: Table = &[
@@ -123,43 +129,17 @@ fn wrong_arity(name: &str) -> Error {
     invalid(format!("wrong number of arguments for '{name}' command"))
 }
 
-fn unknown(args: &[&[u8]]) -> Error {
-    let mut text = format!("unknown command '{}'", shown(args[0], REPEATED_MAX));
-    let mut repeated = String::new();
+/// The error of a command that is not known: it repeats how that begins.
+pub(super) fn unknown(args: &[&[u8]]) -> Error {
+    let mut text = String::new();
     for arg in &args[1..] {
-        if repeated.len() >= REPEATED_MAX {
+        if text.len() >= REPEATED_MAX {
             break;
         }
-        let arg = shown(arg, REPEATED_MAX - repeated.len());
-        repeated.extend(["'", &arg, "' "]);
+        let arg = shown(arg, REPEATED_MAX - text.len());
+        text.extend(["'", &arg, "' "]);
     }
-    if !repeated.is_empty() {
-        text.extend([", with args beginning with: ", &repeated]);
-    }
-    invalid(text)
-}
-
-/// `COPY source destination [DB n] [REPLACE]`: there is one database, with the number 0.
-fn copy(args: &[&[u8]]) -> Result<Command> {
-    let mut replace = false;
-    let mut options = take::Options::new(&args[3..]);
-    while let Some(option) = options.next() {
-        if take::is(option, "REPLACE") {
-            replace = true;
-        } else if let Some(number) = options.value(option, "DB") {
-            let number = take::int(number)?;
-            if i32::try_from(number).is_err() {
-                return Err(invalid(super::text::NOT_AN_INTEGER));
-            } else if number != 0 {
-                return Err(invalid("DB index is out of range"));
-            }
-        } else {
-            return Err(invalid(SYNTAX));
-        }
-    }
-    let (source, destination) = (name(args[1])?, name(args[2])?);
-    if source == destination {
-        return Err(invalid("source and destination objects are the same"));
-    }
-    Ok(Command::Copy { source, destination, replace })
+    let word = shown(args[0], REPEATED_MAX);
+    let with = if args.len() > 1 { ", with args beginning with: " } else { "" };
+    invalid(format!("unknown command '{word}'{with}{text}"))
 }

@@ -82,7 +82,7 @@ pub(super) fn idle(ms: i64) -> Duration {
 
 /// One of the two numbers of an ID. What is not written plainly is read as C's `strtoull` does: blanks and a sign before it,
 /// negative numbers from the other end.
-fn id_number(arg: &[u8]) -> Option<u64> {
+pub(super) fn id_number(arg: &[u8]) -> Option<u64> {
     if let Some(number) = plain_int(arg) {
         return u64::try_from(number).ok();
     }

@@ -3,16 +3,22 @@
 //! `spec` is what is said of one; `rows` are all of them; each other file runs a family of the server's own. Knows no bytes of the
 //! protocol, and no connection but by its [`Session`].
 
+mod client;
+mod command;
+mod config;
 mod connection;
+mod info;
 mod rows;
+mod server;
 mod spec;
+mod syntax;
 
 use std::sync::LazyLock;
 
 pub(crate) use self::spec::{Flags, Spec};
 use super::session::Session;
 use super::shared::Shared;
-use crate::command::Reply;
+use crate::command::{Reply, unknown_command};
 use crate::stream::owed::Owed;
 
 /// What a command answered, and what must be durable before the client is told.
@@ -72,7 +78,8 @@ pub(crate) struct Refused {
 ///
 /// Redis's words for a command or subcommand that is not known, or not with so many arguments.
 pub(crate) fn look_up(args: &[&[u8]]) -> Result<&'static Spec, Refused> {
-    let spec = args.first().and_then(|name| find(name)).ok_or_else(|| Refused { spec: None, text: unknown(args) })?;
+    let spec =
+        args.first().and_then(|name| find(name)).ok_or_else(|| Refused { spec: None, text: unknown_command(args) })?;
     let spec = match args.get(1) {
         Some(word) if !spec.subcommands.is_empty() => spec.subcommand(word).ok_or_else(|| {
             let (word, container) = (shown(word, REPEATED_MAX), spec.name.to_uppercase());
@@ -88,16 +95,34 @@ pub(crate) fn look_up(args: &[&[u8]]) -> Result<&'static Spec, Refused> {
     }
 }
 
-fn unknown(args: &[&[u8]]) -> String {
-    let Some((name, rest)) = args.split_first() else { return "ERR unknown command ''".to_owned() };
-    let mut text = String::new();
-    for arg in rest {
-        if text.len() >= REPEATED_MAX {
-            break;
-        }
-        text.extend(["'", &shown(arg, REPEATED_MAX - text.len()), "' "]);
-    }
-    format!("ERR unknown command '{}', with args beginning with: {text}", shown(name, REPEATED_MAX))
+/// What answers a command that its arguments make no sense of, in Redis's words without `ERR`.
+fn refuse(text: impl std::fmt::Display) -> Answer {
+    Reply::Error(format!("ERR {text}")).into()
+}
+
+const SYNTAX: &str = "syntax error";
+const NOT_AN_INTEGER: &str = "value is not an integer or out of range";
+
+/// Whether an argument is this word, in whatever case.
+fn is(arg: &[u8], word: &str) -> bool {
+    arg.eq_ignore_ascii_case(word.as_bytes())
+}
+
+/// A number as Redis reads it: no plus, no spaces, no zeros before it.
+pub(super) fn integer(arg: &[u8]) -> Option<i64> {
+    let number: i64 = std::str::from_utf8(arg).ok()?.parse().ok()?;
+    (number.to_string().as_bytes() == arg).then_some(number)
+}
+
+/// What is said where a subcommand does not take so many arguments, though its arity lets them pass.
+fn wrong_number(args: &[&[u8]]) -> Answer {
+    let (container, word) = (shown(args[0], REPEATED_MAX).to_uppercase(), shown(args[1], REPEATED_MAX));
+    refuse(format!("unknown subcommand or wrong number of arguments for '{word}'. Try {container} HELP."))
+}
+
+/// A page of `HELP`: these lines, and those about `HELP` itself.
+fn help(lines: &[&'static str]) -> Answer {
+    Reply::Array(lines.iter().chain(&["HELP", "    Print this help."]).copied().map(Reply::Status).collect()).into()
 }
 
 /// An argument in an error: its first bytes, as far as they are text.
@@ -113,6 +138,12 @@ pub(crate) fn find(name: &[u8]) -> Option<&'static Spec> {
 /// All commands, without subcommands, sorted by name.
 pub(crate) fn all() -> &'static [Spec] {
     &TABLE.specs
+}
+
+/// The command or subcommand with this [row](Spec::row).
+pub(crate) fn by_row(row: usize) -> Option<&'static Spec> {
+    let specs = all().iter().flat_map(|spec| std::iter::once(spec).chain(&spec.subcommands));
+    specs.into_iter().find(|spec| spec.row == row)
 }
 
 /// How many [rows](Spec::row) there are, those of subcommands included.
@@ -137,8 +168,8 @@ impl Table {
         specs.sort_unstable_by_key(|spec| spec.name);
         let mut rows = 0;
         for spec in &mut specs {
-            for spec in std::iter::once(&mut spec.row).chain(spec.subcommands.iter_mut().map(|sub| &mut sub.row)) {
-                *spec = rows;
+            for row in std::iter::once(&mut spec.row).chain(spec.subcommands.iter_mut().map(|sub| &mut sub.row)) {
+                *row = rows;
                 rows += 1;
             }
         }
@@ -195,7 +226,7 @@ mod tests {
             let args: Vec<_> = args.iter().map(|arg| arg.as_bytes()).collect();
             look_up(&args).unwrap_err().text
         };
-        assert_eq!(refused(&["foo"]), "ERR unknown command 'foo', with args beginning with: ");
+        assert_eq!(refused(&["foo"]), "ERR unknown command 'foo'");
         assert_eq!(refused(&["foo", "a", "b"]), "ERR unknown command 'foo', with args beginning with: 'a' 'b' ");
         assert_eq!(refused(&["XGROUP", "Foo"]), "ERR unknown subcommand 'Foo'. Try XGROUP HELP.");
         assert_eq!(refused(&["xgroup"]), "ERR wrong number of arguments for 'xgroup' command");

@@ -15,10 +15,10 @@ pub(crate) struct Spec {
     /// Its number among all commands and subcommands, from 0: where it is counted.
     pub(crate) row: usize,
     pub(crate) flags: Flags,
-    /// Those that do not follow from the flags.
+    /// ACL categories, those that do not follow from the flags.
     pub(super) categories: &'static [&'static str],
     pub(super) tips: &'static [&'static str],
-    pub(super) keys: &'static [Keys],
+    pub(super) keys: Vec<Keys>,
     pub(super) subcommands: Vec<Spec>,
     pub(super) docs: Docs,
 }
@@ -30,6 +30,8 @@ pub(super) struct Docs {
     pub(super) since: &'static str,
     pub(super) group: &'static str,
     pub(super) complexity: &'static str,
+    /// What follows the name.
+    pub(super) syntax: &'static str,
 }
 
 /// What a command does and where it may be run.
@@ -110,6 +112,82 @@ pub(super) enum Begin {
     After(&'static str, usize),
 }
 
+/// One row of the table, piece by piece.
+impl Spec {
+    pub(super) fn new(name: &'static str, arity: i32, flags: Flags, kind: Kind) -> Spec {
+        Spec {
+            name,
+            arity,
+            kind,
+            row: 0,
+            flags,
+            categories: &[],
+            tips: &[],
+            keys: Vec::new(),
+            subcommands: Vec::new(),
+            docs: Docs::default(),
+        }
+    }
+
+    pub(super) fn about(
+        mut self,
+        group: &'static str,
+        since: &'static str,
+        complexity: &'static str,
+        summary: &'static str,
+    ) -> Spec {
+        self.docs = Docs { summary, since, group, complexity, ..self.docs };
+        self
+    }
+
+    /// What follows the name, as [`syntax`](super::syntax) reads it.
+    pub(super) fn syntax(mut self, syntax: &'static str) -> Spec {
+        self.docs.syntax = syntax;
+        self
+    }
+
+    pub(super) fn categories(mut self, categories: &'static [&'static str]) -> Spec {
+        self.categories = categories;
+        self
+    }
+
+    pub(super) fn tips(mut self, tips: &'static [&'static str]) -> Spec {
+        self.tips = tips;
+        self
+    }
+
+    fn keyed(mut self, keys: Keys) -> Spec {
+        self.keys.push(keys);
+        self
+    }
+
+    /// This argument is a key.
+    pub(super) fn key(self, at: usize, flags: &'static [&'static str]) -> Spec {
+        self.keyed(Keys { flags, notes: "", begin: Begin::At(at), last: 0, half: false })
+    }
+
+    /// All arguments from this one on are keys.
+    pub(super) fn keys_from(self, at: usize, flags: &'static [&'static str]) -> Spec {
+        self.keyed(Keys { flags, notes: "", begin: Begin::At(at), last: -1, half: false })
+    }
+
+    /// Of the arguments after this word, looked for from `from` on, the first half are keys.
+    pub(super) fn keys_after(self, word: &'static str, from: usize, flags: &'static [&'static str]) -> Spec {
+        self.keyed(Keys { flags, notes: "", begin: Begin::After(word, from), last: -1, half: true })
+    }
+
+    /// What is to be said of the last key.
+    pub(super) fn notes(mut self, notes: &'static str) -> Spec {
+        self.keys.iter_mut().last().expect("it has keys").notes = notes;
+        self
+    }
+
+    pub(super) fn with(mut self, subcommands: Vec<Spec>) -> Spec {
+        self.subcommands = subcommands;
+        self
+    }
+}
+
 impl Spec {
     /// Whether it takes so many arguments, its name counted.
     pub(crate) fn takes(&self, arguments: usize) -> bool {
@@ -119,6 +197,48 @@ impl Spec {
 
     pub(crate) fn subcommand(&self, word: &[u8]) -> Option<&Spec> {
         self.subcommands.iter().find(|sub| sub.word().as_bytes().eq_ignore_ascii_case(word))
+    }
+
+    /// The first key, the last and the step between them, where they are at the same arguments always; zeros otherwise.
+    pub(super) fn key_range(&self) -> (i64, i64, i64) {
+        let mut range = None;
+        for keys in &self.keys {
+            let Begin::At(at) = keys.begin else { continue };
+            let first = i64::try_from(at).expect("commands have few arguments");
+            let last = if keys.last < 0 { keys.last } else { first + keys.last };
+            let (low, high) = range.unwrap_or((first, last));
+            range = Some((first.min(low), if last < 0 { last } else { last.max(high) }));
+        }
+        range.map_or((0, 0, 0), |(first, last)| (first, last, 1))
+    }
+
+    /// Its ACL categories, those that follow from its flags included, in Redis's order.
+    pub(super) fn all_categories(&self) -> impl Iterator<Item = &'static str> {
+        const ORDER: [&str; 12] = [
+            "@keyspace",
+            "@read",
+            "@write",
+            "@stream",
+            "@admin",
+            "@fast",
+            "@slow",
+            "@blocking",
+            "@dangerous",
+            "@connection",
+            "@transaction",
+            "@scripting",
+        ];
+        let flags = self.flags;
+        ORDER.into_iter().filter(move |&category| match category {
+            "@read" => flags.has(Flags::READONLY),
+            "@write" => flags.has(Flags::WRITE),
+            "@admin" => flags.has(Flags::ADMIN),
+            "@fast" => flags.has(Flags::FAST),
+            "@slow" => !flags.has(Flags::FAST),
+            "@blocking" => flags.has(Flags::BLOCKING),
+            "@dangerous" if flags.has(Flags::ADMIN) => true,
+            _ => self.categories.contains(&category),
+        })
     }
 
     /// The name without the container's.
