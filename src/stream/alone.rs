@@ -105,6 +105,8 @@ impl Core {
         if !may() {
             return Ok(None);
         }
+        // Nothing waits to be seen that is not owed a sync. Where it cannot be written nothing can, and calls say so.
+        let _ = self.write_to(self.journal.last_lsn());
         *self.gathered() = Some(Gathered { no_room, ..Gathered::default() });
         self.alone.somebody.store(true, Ordering::Relaxed);
         ALONE.with(|alone| alone.set(self.address()));
