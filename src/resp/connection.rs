@@ -165,11 +165,9 @@ impl Connection {
         if self.runner.output.capacity() == 0 {
             self.runner.output = buffers::take();
         }
-        let output_bytes_max = self.runner.running.options.output_bytes_max;
         let mut turn = Turn::Full;
         for _ in 0..TURN_REQUESTS_MAX {
             let limits = self.limits();
-            let before = self.runner.output.len();
             match self.parser.parse(self.input.unread(), &limits) {
                 Ok(Some(len)) => {
                     let step = match self.parser.arguments() {
@@ -193,7 +191,7 @@ impl Connection {
                 }
                 Err(error) => self.runner.protocol_error(&error.to_string()),
             }
-            if self.client.is_killed() || self.runner.output.len() - before > output_bytes_max {
+            if self.client.is_killed() || self.runner.is_over {
                 return Err(Over);
             }
             if self.runner.session.ends || self.runner.output.len() > TURN_OUTPUT_BYTES {

@@ -78,8 +78,8 @@ fn a_client_that_reads_only_at_the_end_gets_every_reply_in_order() {
         reads.read_to_string(&mut got).unwrap();
         got
     });
-    let asked: String = (0..REQUESTS).map(|n| format!("PING {n}\r\n")).collect();
-    stream.write_all(asked.as_bytes()).unwrap();
+    let asked: Vec<u8> = (0..REQUESTS).flat_map(|n| format!("PING {n}\r\n").into_bytes()).collect();
+    stream.write_all(&asked).unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
     let expected = (0..REQUESTS).map(|n| n.to_string()).map(|n| format!("${}\r\n{n}\r\n", n.len()));
     assert_eq!(reader.join().unwrap(), expected.collect::<String>());
