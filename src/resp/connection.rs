@@ -74,6 +74,8 @@ enum Turn {
     /// What is owed is to be settled before the next request.
     Unsettled,
     Waits(&'static Spec, Box<Command>),
+    /// The connection is to end at once.
+    Over,
 }
 
 /// The connection is over; what there was to say was said, or cannot be.
@@ -105,8 +107,12 @@ impl Connection {
         loop {
             self.read().await?;
             loop {
-                let turn = self.turn()?;
+                let turn = self.turn();
+                // Even for a client that is told nothing: others are to see what was done for it.
                 self.settle().await;
+                if matches!(turn, Turn::Over) {
+                    return Err(Over);
+                }
                 if matches!(turn, Turn::Unsettled) && !self.runner.session.ends {
                     continue;
                 }
@@ -118,7 +124,7 @@ impl Connection {
                     return Err(Over);
                 }
                 match turn {
-                    Turn::Dry => break,
+                    Turn::Dry | Turn::Over => break,
                     Turn::Full | Turn::Unsettled => tokio::task::yield_now().await,
                     Turn::Waits(spec, command) => self.wait(spec, &command).await?,
                 }
@@ -161,7 +167,7 @@ impl Connection {
     }
 
     /// Has requests run, as long as there are whole ones and it is this connection's turn.
-    fn turn(&mut self) -> Result<Turn, Over> {
+    fn turn(&mut self) -> Turn {
         if self.runner.output.capacity() == 0 {
             self.runner.output = buffers::take();
         }
@@ -192,14 +198,14 @@ impl Connection {
                 Err(error) => self.runner.protocol_error(&error.to_string()),
             }
             if self.client.is_killed() || self.runner.is_over {
-                return Err(Over);
+                return Turn::Over;
             }
             if self.runner.session.ends || self.runner.output.len() > TURN_OUTPUT_BYTES {
                 break;
             }
         }
         self.show();
-        Ok(turn)
+        turn
     }
 
     fn limits(&self) -> Limits {

@@ -68,7 +68,9 @@ fn a_client_that_asks_for_more_than_may_wait_to_be_sent_is_refused() {
     let large = format!("PING {}\r\nPING\r\n", "x".repeat(60_000));
     assert_eq!(served.converse(large.as_bytes()).len(), 60_000 + "$60000\r\n\r\n+PONG\r\n".len());
     let large = crate::wire::request(&["PING", &"x".repeat(100_000)]);
-    assert_eq!(served.converse(&large), "");
+    assert_eq!(served.converse(&[&b"XADD t 1-1 f v\r\n"[..], &large].concat()), "");
+    // What it asked before was done all the same, and others see it.
+    assert_eq!(call(&mut other, "XLEN t"), Answer::Int(1));
     // In pieces it may be any amount.
     let all = b"XRANGE s - + COUNT 5\r\n".repeat(100);
     assert!(served.converse(&all).len() > 5_000_000);

@@ -38,8 +38,7 @@ pub(super) fn quit(_: &Shared, session: &mut Session, _: &[&[u8]]) -> Answer {
 }
 
 pub(super) fn reset(shared: &Shared, session: &mut Session, _: &[&[u8]]) -> Answer {
-    session.transaction = None;
-    session.watches.clear();
+    session.forget_transaction();
     session.replies = Replies::On;
     session.protocol = Protocol::Resp2;
     session.authenticated = !shared.settings.has_password();
