@@ -31,7 +31,7 @@ fn conversation() -> Vec<u8> {
         &["CLIENT", "REPLY", "SKIP"],
         &["PING"],
         &["XREAD", "STREAMS", "s", "1-2"],
-        &["XINFO", "STREAM", "s"],
+        &["XINFO", "GROUPS", "s"],
         &["RESET"],
         &["DEL", "s"],
         &["QUIT"],
@@ -62,7 +62,8 @@ fn a_pipeline_is_answered_the_same_in_whatever_pieces_it_comes() {
                 thread::yield_now();
             }
         });
-        assert_eq!(read_all(&mut stream), whole, "seed {seed}");
+        let short = |said: &str| said.replace(&"x".repeat(100_000), "…");
+        assert_eq!(short(&read_all(&mut stream)), short(&whole), "seed {seed}");
         sender.join().unwrap();
     }
 }
