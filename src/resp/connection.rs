@@ -11,6 +11,7 @@
 //! Nothing is read while a reply is not written: a client that does not read holds what one turn answered, and nobody else.
 //! A turn is bounded, so that the other connections of the thread get theirs.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::{pending, poll_fn};
 use std::pin::{Pin, pin};
@@ -81,8 +82,35 @@ enum Turn {
 /// The connection is over; what there was to say was said, or cannot be.
 struct Over;
 
+thread_local! {
+    /// How many connections this thread serves.
+    static SERVED: Cell<usize> = const { Cell::new(0) };
+}
+
+/// A connection that is counted until this is dropped, by the thread that serves it.
+struct Served;
+
+impl Served {
+    fn one_more() -> Served {
+        SERVED.set(SERVED.get() + 1);
+        Served
+    }
+
+    /// Whether the connection that is asked for is not the only one.
+    fn has_company() -> bool {
+        SERVED.get() > 1
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        SERVED.set(SERVED.get() - 1);
+    }
+}
+
 /// Serves a client until it goes or is to go.
 pub(super) async fn serve(socket: Unowned, admitted: Admitted, running: Arc<Running>) {
+    let _served = Served::one_more();
     let Ok(socket) = socket.adopt() else { return };
     let client = Arc::clone(&admitted.client);
     let session = Session::new(Arc::clone(&client), !running.shared.settings.has_password());
@@ -233,7 +261,7 @@ impl Connection {
             self.settled = self.runner.output.len();
             return;
         }
-        match self.runner.running.shared.broker.settle(self.runner.owed).await {
+        match self.runner.running.shared.broker.settle(self.runner.owed, Served::has_company()).await {
             Ok(()) => self.settled = self.runner.output.len(),
             Err(error) => {
                 self.runner.output.truncate(self.settled);
