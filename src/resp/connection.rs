@@ -60,8 +60,8 @@ struct Connection {
     parser: Parser,
     input: Input,
     runner: Runner,
-    /// Until when the password is to be given.
-    password_until: time::Instant,
+    /// Until when the password is to be given, if it is to be.
+    password_until: Option<time::Instant>,
     /// So many bytes of the output owe nothing.
     settled: usize,
 }
@@ -119,20 +119,17 @@ pub(super) async fn serve(socket: Unowned, admitted: Admitted, running: Arc<Runn
         client,
         parser: Parser::default(),
         input: Input::default(),
-        password_until: time::Instant::now() + running.options.password_wait,
+        password_until: None,
         runner: Runner::new(running, session),
         settled: 0,
     };
-    connection.run().await;
+    let Err(Over) = connection.go_on().await;
 }
 
 impl Connection {
-    async fn run(mut self) {
-        let Err(Over) = self.go_on().await;
-    }
-
-    async fn go_on(&mut self) -> Result<Infallible, Over> {
+    async fn go_on(mut self) -> Result<Infallible, Over> {
         loop {
+            self.ask_password()?;
             self.read().await?;
             loop {
                 let turn = self.turn();
@@ -160,6 +157,17 @@ impl Connection {
         }
     }
 
+    /// Gives a client that is to give the password so much time for that, and no more.
+    fn ask_password(&mut self) -> Result<(), Over> {
+        if !self.runner.is_stranger() {
+            self.password_until = None;
+            return Ok(());
+        }
+        let now = time::Instant::now();
+        let until = *self.password_until.get_or_insert(now + self.runner.running.options.password_wait);
+        if now < until { Ok(()) } else { Err(Over) }
+    }
+
     /// Waits for more of what the client sends.
     async fn read(&mut self) -> Result<(), Over> {
         self.input.rest();
@@ -169,7 +177,7 @@ impl Connection {
                 biased;
                 ready = poll_fn(|cx| self.socket.poll_read_ready(cx)) => ready.map_err(|_| Over)?,
                 _ = self.client.signal() => return Err(Over),
-                () = late(self.password_until, self.runner.is_stranger()) => return Err(Over),
+                () = late(self.password_until) => return Err(Over),
             }
             if self.read_now().await? > 0 {
                 return Ok(());
@@ -280,7 +288,7 @@ impl Connection {
                 biased;
                 written = self.socket.write(rest) => written,
                 () = self.client.killed() => return Err(Over),
-                () = late(self.password_until, self.runner.is_stranger()) => return Err(Over),
+                () = late(self.password_until) => return Err(Over),
             };
             let bytes = written.ok().filter(|&bytes| bytes > 0).ok_or(Over)?;
             rest = &rest[bytes..];
@@ -361,9 +369,12 @@ impl Connection {
     }
 }
 
-/// Waits until then, if this is to be waited for at all.
-async fn late(until: time::Instant, counts: bool) {
-    if counts { time::sleep_until(until).await } else { pending().await }
+/// Waits until then, if there is such a time.
+async fn late(until: Option<time::Instant>) {
+    match until {
+        Some(until) => time::sleep_until(until).await,
+        None => pending().await,
+    }
 }
 
 /// Calls `work` with the arguments of the request that was understood.

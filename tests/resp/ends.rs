@@ -41,10 +41,10 @@ fn what_is_answered_is_sent_before_the_end() {
     let mut asks = served.raw();
     asks.write_all(b"XRANGE s - +\r\n").unwrap();
     expect(&mut asks, "*200\r\n");
-    let server = Arc::new(served.server);
+    let both = Arc::new(served.server);
     let ending = thread::spawn({
-        let server = Arc::clone(&server);
-        move || server.shutdown(PATIENCE)
+        let both = Arc::clone(&both);
+        move || both.shutdown(PATIENCE)
     });
     assert!(read_all(&mut asks).len() > 20_000_000);
     drop(client);

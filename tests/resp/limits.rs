@@ -125,7 +125,7 @@ fn of_a_client_that_waits_only_so_much_is_read_and_all_of_it_is_answered_afterwa
     }
     assert_eq!(served.call("XADD s 1-1 f v"), Answer::Text(b"1-1".to_vec()));
     let mut writes = client.try_clone().unwrap();
-    let sender = thread::spawn(move || {
+    let last = thread::spawn(move || {
         writes.set_write_timeout(None).unwrap();
         writes.write_all(&b"PING\r\n"[sent % 6..][..(6 - sent % 6) % 6]).unwrap();
         writes.shutdown(Shutdown::Write).unwrap();
@@ -134,7 +134,7 @@ fn of_a_client_that_waits_only_so_much_is_read_and_all_of_it_is_answered_afterwa
     let pongs = read_all(&mut client);
     assert_eq!(pongs.len(), sent.div_ceil(6) * 7);
     assert_eq!(pongs.matches("+PONG\r\n").count(), sent.div_ceil(6));
-    sender.join().unwrap();
+    last.join().unwrap();
 }
 
 #[test]
@@ -162,6 +162,14 @@ fn who_does_not_give_the_password_in_time_is_closed_and_who_did_is_not() {
     assert_eq!(call(&mut friend, "AUTH secret"), Answer::Status("OK".to_owned()));
     assert_eq!(read_all(&mut served.raw()), "");
     assert_eq!(call(&mut friend, "PING"), Answer::Status("PONG".to_owned()));
+    // Who is a stranger again has as much time again.
+    call(&mut friend, "RESET");
+    assert_eq!(call(&mut friend, "AUTH secret"), Answer::Status("OK".to_owned()));
+    // Nor is it any use to say something else all the time.
+    let mut stranger = served.raw();
+    while stranger.write_all(b"PING\r\n").is_ok() {
+        thread::sleep(Duration::from_millis(1));
+    }
 }
 
 #[test]
