@@ -137,8 +137,9 @@ impl Builder {
         self
     }
 
-    /// Bytes of one reply: 256 MiB if not said. A client that asks for more at once is closed, and should say `COUNT`. Nothing is run for a
-    /// client that has not read what it was answered, so that this, and little beside it, is what one can hold.
+    /// Bytes of one reply: 256 MiB if not said. A range that has more (`XRANGE`) is refused, and should say `COUNT`; a read of new
+    /// entries (`XREAD`, `XREADGROUP`) takes a quarter of this at most, and the next has the rest; what else is larger closes the connection. Nothing
+    /// is run for a client that has not read what it was answered, so that this, and little beside it, is what one can hold.
     pub fn output_bytes_max(mut self, bytes: usize) -> Builder {
         self.options.output_bytes_max = bytes;
         self
