@@ -122,7 +122,9 @@ pub(crate) enum MayBe {
     Number(u64, u64, fn(&Shared, u64)),
     /// The same, in bytes: `512mb` will do.
     Bytes(u64, u64, fn(&Shared, u64)),
-    /// These words, each of them what it is already: the broker's own, chosen when it was opened.
+    /// What it is: that can be said again. Otherwise Redis would take one of these words, and nothing but them.
+    ///
+    /// It is what the broker was opened with, or the server started.
     Same(&'static [&'static str]),
     /// Any bytes, if this has nothing against it.
     Any(fn(&Shared, &[u8]) -> Result<(), String>, fn(&Shared, &[u8])),
@@ -170,7 +172,7 @@ impl Setting {
                     _ if !is_one_of(value, words) && words.len() > 1 => {
                         format!("argument(s) must be one of the following: {}", words.join(", "))
                     }
-                    _ => "it is the broker's, and cannot be set while that is open".to_owned(),
+                    _ => "it cannot be set while the server runs".to_owned(),
                 })
             }
             MayBe::Any(check, set) => {
@@ -226,7 +228,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         may_be: MayBe::Same(&["everysec", "always", "no"]),
     },
     Setting { name: "appendonly", get: |_| "yes".to_owned(), may_be: MayBe::Same(&["yes", "no"]) },
-    Setting { name: "bind", get: |shared| shared.listens.bind.join(" "), may_be: MayBe::Fixed },
+    Setting { name: "bind", get: |shared| shared.listens.bind.join(" "), may_be: MayBe::Same(&[]) },
     Setting { name: "databases", get: |_| "1".to_owned(), may_be: MayBe::Fixed },
     Setting {
         name: "maxclients",
@@ -235,9 +237,9 @@ pub(crate) static SETTINGS: &[Setting] = &[
             shared.settings.clients_max.store(clients as usize, Ordering::Relaxed);
         }),
     },
-    Setting { name: "maxmemory", get: |_| "0".to_owned(), may_be: MayBe::Fixed },
-    Setting { name: "maxmemory-policy", get: |_| "noeviction".to_owned(), may_be: MayBe::Fixed },
-    Setting { name: "port", get: |shared| shared.listens.port.to_string(), may_be: MayBe::Fixed },
+    Setting { name: "maxmemory", get: |_| "0".to_owned(), may_be: MayBe::Same(&["0"]) },
+    Setting { name: "maxmemory-policy", get: |_| "noeviction".to_owned(), may_be: MayBe::Same(&["noeviction"]) },
+    Setting { name: "port", get: |shared| shared.listens.port.to_string(), may_be: MayBe::Same(&[]) },
     Setting {
         name: "proto-max-bulk-len",
         get: |shared| shared.settings.bulk_bytes_max().to_string(),
