@@ -1,6 +1,7 @@
 //! What is set of a server, and can be while it runs (`CONFIG`); and the password. Knows what may be said of each setting, in
 //! Redis's words; not how it is asked.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
@@ -18,7 +19,7 @@ pub(crate) struct Settings {
     idle_seconds_max: AtomicU64,
     /// Told when asked, and nothing else: nodes here have as many entries as are set, however large.
     node_bytes_max: AtomicU64,
-    password: RwLock<Option<Vec<u8>>>,
+    password: RwLock<Option<Secret>>,
     /// Whether there may be no password: the server is to be reached from this machine only.
     local: bool,
 }
@@ -29,7 +30,7 @@ impl Settings {
         clients_max: usize,
         bulk_bytes_max: usize,
         idle_max: Option<Duration>,
-        password: Option<Vec<u8>>,
+        password: Option<Secret>,
         local: bool,
     ) -> Settings {
         Settings {
@@ -37,7 +38,7 @@ impl Settings {
             bulk_bytes_max: AtomicUsize::new(bulk_bytes_max),
             idle_seconds_max: AtomicU64::new(idle_max.map_or(0, |idle| idle.as_secs().max(1))),
             node_bytes_max: AtomicU64::new(4096),
-            password: RwLock::new(password.filter(|password| !password.is_empty())),
+            password: RwLock::new(password),
             local,
         }
     }
@@ -65,17 +66,33 @@ impl Settings {
     /// Whether this is the password, in a time that tells nothing of it; `true` if there is none.
     pub(crate) fn is_password(&self, said: &[u8]) -> bool {
         let password = self.password.read().unwrap_or_else(PoisonError::into_inner);
-        password.as_ref().is_none_or(|password| same(password, said))
+        password.as_ref().is_none_or(|Secret(password)| same(password, said))
     }
 
     fn password(&self) -> String {
         let password = self.password.read().unwrap_or_else(PoisonError::into_inner);
-        password.as_ref().map_or_else(String::new, |password| String::from_utf8_lossy(password).into_owned())
+        password.as_ref().map_or_else(String::new, |Secret(bytes)| String::from_utf8_lossy(bytes).into_owned())
     }
 
     fn set_password(&self, password: &[u8]) {
-        let password = Some(password.to_vec()).filter(|password| !password.is_empty());
-        *self.password.write().unwrap_or_else(PoisonError::into_inner) = password;
+        *self.password.write().unwrap_or_else(PoisonError::into_inner) = Secret::new(password.to_vec());
+    }
+}
+
+/// A password: nothing that is written for people shows it.
+#[derive(Clone)]
+pub(crate) struct Secret(Vec<u8>);
+
+impl Secret {
+    /// An empty one is none.
+    pub(crate) fn new(password: Vec<u8>) -> Option<Secret> {
+        Some(password).filter(|password| !password.is_empty()).map(Secret)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(a password)")
     }
 }
 
@@ -286,12 +303,13 @@ mod tests {
 
     #[test]
     fn the_password_is_that_and_nothing_else() {
-        let settings = Settings::new(1, 1, None, Some(b"secret".to_vec()), true);
+        let settings = Settings::new(1, 1, None, Secret::new(b"secret".to_vec()), true);
         assert!(settings.is_password(b"secret"));
+        assert!(!format!("{settings:?}").contains("secret"));
         for other in [&b""[..], b"s", b"secre", b"secrets", b"secretsecret", b"Secret", &[0; 6]] {
             assert!(!settings.is_password(other));
         }
-        let none = Settings::new(1, 1, None, Some(Vec::new()), true);
+        let none = Settings::new(1, 1, None, Secret::new(Vec::new()), true);
         assert!(!none.has_password() && none.is_password(b"anything"));
     }
 

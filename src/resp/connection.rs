@@ -74,6 +74,8 @@ enum Turn {
     /// What is owed is to be settled before the next request.
     Unsettled,
     Waits(&'static Spec, Box<Command>),
+    /// The connection is to end at once.
+    Over,
 }
 
 /// The connection is over; what there was to say was said, or cannot be.
@@ -105,8 +107,12 @@ impl Connection {
         loop {
             self.read().await?;
             loop {
-                let turn = self.turn()?;
+                let turn = self.turn();
+                // Even for a client that is told nothing: others are to see what was done for it.
                 self.settle().await;
+                if matches!(turn, Turn::Over) {
+                    return Err(Over);
+                }
                 if matches!(turn, Turn::Unsettled) && !self.runner.session.ends {
                     continue;
                 }
@@ -118,7 +124,7 @@ impl Connection {
                     return Err(Over);
                 }
                 match turn {
-                    Turn::Dry => break,
+                    Turn::Dry | Turn::Over => break,
                     Turn::Full | Turn::Unsettled => tokio::task::yield_now().await,
                     Turn::Waits(spec, command) => self.wait(spec, &command).await?,
                 }
@@ -161,15 +167,13 @@ impl Connection {
     }
 
     /// Has requests run, as long as there are whole ones and it is this connection's turn.
-    fn turn(&mut self) -> Result<Turn, Over> {
+    fn turn(&mut self) -> Turn {
         if self.runner.output.capacity() == 0 {
             self.runner.output = buffers::take();
         }
-        let output_bytes_max = self.runner.running.options.output_bytes_max;
         let mut turn = Turn::Full;
         for _ in 0..TURN_REQUESTS_MAX {
             let limits = self.limits();
-            let before = self.runner.output.len();
             match self.parser.parse(self.input.unread(), &limits) {
                 Ok(Some(len)) => {
                     let step = match self.parser.arguments() {
@@ -193,15 +197,15 @@ impl Connection {
                 }
                 Err(error) => self.runner.protocol_error(&error.to_string()),
             }
-            if self.client.is_killed() || self.runner.output.len() - before > output_bytes_max {
-                return Err(Over);
+            if self.client.is_killed() || self.runner.is_over {
+                return Turn::Over;
             }
             if self.runner.session.ends || self.runner.output.len() > TURN_OUTPUT_BYTES {
                 break;
             }
         }
         self.show();
-        Ok(turn)
+        turn
     }
 
     fn limits(&self) -> Limits {

@@ -5,6 +5,8 @@
 //! touched: streams that are [hidden](super::cell::Inner::hide) and a catalog that is being changed are waited for, at the gate.
 //! So nobody is told anything that a crash could take back by halves, and no checkpoint has a stream as no record left it.
 //!
+//! It sees all that was done before, synced or not, and waits for that sync too.
+//!
 //! What it did is seen by others at one moment. Entries that wait for a sync, with nothing beside them, wait hidden, like those of
 //! an ordinary add. Where there are changes too that show at once, the thread stays alone until it is synced.
 //!
@@ -111,6 +113,7 @@ impl Core {
         self.alone.somebody.store(true, Ordering::Relaxed);
         ALONE.with(|alone| alone.set(self.address()));
         let ends = Ends { core: self };
+        self.show_unpublished();
         let value = work();
         let gathered = self.gathered().take().expect("nobody else takes it");
         drop(ends);
@@ -158,6 +161,23 @@ impl Core {
             }
         }
         Ok(no_room)
+    }
+
+    /// Shows this thread, which is alone, what was done before and waits to be seen: it is at one moment of the history, and
+    /// tells of that when it is durable.
+    fn show_unpublished(&self) {
+        if self.journal.check().is_err() {
+            // What waits now waits for ever.
+            return;
+        }
+        for cell in self.unpublished_cells() {
+            let mut stream = cell.lock();
+            if stream.waits_to_be_seen() {
+                self.hide(&cell, &mut stream, false);
+                stream.show_all();
+            }
+        }
+        self.if_alone(|gathered| gathered.owes = self.journal.last_lsn());
     }
 
     fn record_gathered(&self, gathered: &Gathered) -> Result<Lsn> {
