@@ -66,6 +66,8 @@ struct Gathered {
     woken: Vec<Waker>,
     /// Names that came into the catalog.
     appeared: Vec<Arc<str>>,
+    /// Streams that were deleted.
+    buried: Vec<Arc<StreamCell>>,
     /// Why nothing is to be added.
     no_room: Option<Error>,
 }
@@ -116,6 +118,7 @@ impl Core {
         let gathered = self.gathered().take().expect("nobody else takes it");
         drop(ends);
         let Gathered { synced, owes, shows, secret, .. } = gathered;
+        self.find_heirs(&gathered.buried);
         let recorded = self.record_gathered(&gathered);
         let lsn = *recorded.as_ref().unwrap_or(&Lsn::MAX);
         // What shows at once would be seen without what waits.
@@ -275,6 +278,19 @@ impl Core {
             }
         });
         hidden.is_some()
+    }
+
+    /// Notes that a stream was deleted, if this thread is alone.
+    pub(super) fn bury_alone(&self, cell: &Arc<StreamCell>) {
+        self.if_alone(|gathered| gathered.buried.push(Arc::clone(cell)));
+    }
+
+    /// Has those who wait in streams that others took the place of wait in those: nobody saw what was between.
+    fn find_heirs(&self, buried: &[Arc<StreamCell>]) {
+        let catalog = self.catalog.read().unwrap_or_else(PoisonError::into_inner);
+        for cell in buried {
+            catalog.streams.get(&cell.name).iter().for_each(|heir| cell.set_heir(heir));
+        }
     }
 
     /// Notes that a stream came into the catalog, if this thread is alone.
