@@ -79,7 +79,7 @@ impl<'a> Place<'a> {
         found
     }
 
-    /// The stream waited in, if it still has the name; of one that was made anew the new one.
+    /// The stream waited in, if it still has the name; of one whose name went to another in one step that one.
     fn cell(&mut self) -> Result<Arc<StreamCell>> {
         loop {
             if self.spot.as_ref().is_some_and(|(cell, _)| cell.is_gone()) {
@@ -88,7 +88,7 @@ impl<'a> Place<'a> {
             }
             let heir = match &self.spot {
                 Some((cell, _)) if !cell.is_gone() => return Ok(Arc::clone(cell)),
-                Some((cell, queue)) => cell.heir().map(|heir| (Arc::clone(heir), *queue)),
+                Some((cell, queue)) => cell.heir().and_then(|heir| Some((Arc::clone(&heir.cell), heir.queue(*queue)?))),
                 None => None,
             };
             // There may be another stream with the name by now, in which nobody waits.
@@ -98,7 +98,7 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// Calls `work` with the stream waited in, once more if it is made anew meanwhile.
+    /// Calls `work` with the stream waited in, once more if its name goes to another meanwhile.
     pub(super) fn with_cell<T>(&mut self, mut work: impl FnMut(&mut Self, &Arc<StreamCell>) -> Result<T>) -> Result<T> {
         loop {
             let cell = self.cell()?;

@@ -180,6 +180,8 @@ impl Core {
             if let Some(target) = target {
                 if anew {
                     target.set_heir(&copy);
+                } else {
+                    target.set_successor(&target.lock(), &copy, &copy.lock());
                 }
                 woken = self.bury(&target, &mut target.lock());
                 catalog.deleted.push(target);

@@ -112,6 +112,10 @@ impl Core {
             stream.state.apply(&renamed);
             cell.set_gone(&mut stream);
             let mut woken = stream.wake_all();
+            let moved = Arc::new(cell.under(to));
+            if let (Some(target), Some(replaced)) = (&target, &replaced) {
+                target.set_successor(replaced, &moved, &stream);
+            }
             drop(stream);
             if let (Some(target), Some(replaced)) = (&target, &mut replaced) {
                 woken.extend(self.bury(target, replaced));
@@ -120,7 +124,7 @@ impl Core {
             }
             drop(replaced);
             catalog.remove(&cell.name);
-            catalog.insert(to, Arc::new(cell.under(to)));
+            catalog.insert(to, moved);
             drop((catalog, gate));
             self.wake(woken);
             self.name_appeared(to);
