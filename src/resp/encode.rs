@@ -65,6 +65,18 @@ pub(crate) fn reply(bytes: &mut Vec<u8>, protocol: Protocol, reply: &Reply) {
     }
 }
 
+/// About how many bytes a reply has: those that clients made.
+pub(crate) fn bytes(reply: &Reply) -> usize {
+    let pair = |(name, value): &(Reply, Reply)| bytes(name) + bytes(value);
+    match reply {
+        Reply::Bulk(text) => text.len(),
+        Reply::Array(replies) | Reply::Set(replies) => replies.iter().map(bytes).sum(),
+        Reply::Map(pairs) | Reply::Pairs(pairs) => pairs.iter().map(pair).sum(),
+        Reply::Text(text) | Reply::Error(text) => text.len(),
+        Reply::Status(_) | Reply::Int(_) | Reply::Null | Reply::NullArray => 0,
+    }
+}
+
 /// An error: one line, whatever is repeated in it.
 pub(crate) fn error(bytes: &mut Vec<u8>, text: &[u8]) {
     bytes.push(b'-');

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Server;
+use super::config::Secret;
 use crate::broker::Broker;
 use crate::error::Result;
 
@@ -36,7 +37,7 @@ pub struct Builder {
 /// What a [`Builder`] sets.
 #[derive(Debug, Clone)]
 pub(super) struct Options {
-    pub(super) password: Option<Vec<u8>>,
+    pub(super) password: Option<Secret>,
     pub(super) threads: usize,
     pub(super) clients_max: usize,
     pub(super) request_bytes_max: usize,
@@ -92,7 +93,7 @@ impl Builder {
     /// The password that a client has to give (`AUTH`, `HELLO … AUTH`), as the user `default`. None if not said, or if it is
     /// empty; then the server can only be reached from this machine. What is sent is not encrypted, the password neither.
     pub fn password(mut self, password: impl Into<Vec<u8>>) -> Builder {
-        self.options.password = Some(password.into()).filter(|password| !password.is_empty());
+        self.options.password = Secret::new(password.into());
         self
     }
 
@@ -136,8 +137,9 @@ impl Builder {
         self
     }
 
-    /// Bytes of one reply: 256 MiB if not said. A client that asks for more at once is closed, and should say `COUNT`. Nothing is run for a
-    /// client that has not read what it was answered, so that this, and little beside it, is what one can hold.
+    /// Bytes of one reply: 256 MiB if not said. A range that has more (`XRANGE`) is refused, and should say `COUNT`; a read of new
+    /// entries (`XREAD`, `XREADGROUP`) takes a quarter of this at most, and the next has the rest; what else is larger closes the connection. Nothing
+    /// is run for a client that has not read what it was answered, so that this, and little beside it, is what one can hold.
     pub fn output_bytes_max(mut self, bytes: usize) -> Builder {
         self.options.output_bytes_max = bytes;
         self

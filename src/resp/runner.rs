@@ -11,7 +11,7 @@ use super::commands::{self, Control, Flags, Kind, Run, Spec};
 use super::encode;
 use super::server::Running;
 use super::session::Session;
-use crate::command::{Command, Reply, Wait, parse_error_text};
+use crate::command::{Command, Reply, Wait, XRead, XReadGroup, parse_error_text};
 use crate::error::Result;
 use crate::stream::owed::Owed;
 
@@ -38,11 +38,17 @@ pub(super) struct Runner {
     pub(super) owed: Owed,
     /// Something was written that this connection would not see before it is.
     pub(super) hidden: bool,
+    /// A reply was too large, and there are no replies any more.
+    pub(super) is_over: bool,
 }
+
+/// A read of new entries takes this part of the bytes that a reply may have, and the next has the rest: IDs, lengths and ends of
+/// lines come to the entries' own.
+const READ_PART: usize = 4;
 
 impl Runner {
     pub(super) fn new(running: Arc<Running>, session: Session) -> Runner {
-        Runner { running, session, output: Vec::new(), owed: Owed::NOTHING, hidden: false }
+        Runner { running, session, output: Vec::new(), owed: Owed::NOTHING, hidden: false, is_over: false }
     }
 
     /// Whether the client has yet to give a password.
@@ -97,7 +103,8 @@ impl Runner {
 
     fn stream(&mut self, spec: &'static Spec, args: &[&[u8]]) -> Step {
         let began = Instant::now();
-        let command = match Command::of(args) {
+        let bytes_max = self.running.options.output_bytes_max;
+        let command = match command(args, bytes_max) {
             Ok(command) if self.hidden && !is_blind(&command) => return Step::Unsettled,
             Ok(command) if waits(&command) => return Step::Waits(spec, Box::new(command)),
             Ok(command) => command,
@@ -109,7 +116,7 @@ impl Runner {
         };
         self.begin(spec);
         let broker = &self.running.shared.broker;
-        let (result, owed) = broker.owing(|| broker.execute(&command));
+        let (result, owed) = broker.owing(|| broker.execute_within(&command, bytes_max));
         if matches!(command, Command::XAck { .. } | Command::XReadGroup(_)) {
             // What is acknowledged or delivered is so at once.
             self.owed = self.owed.max(owed);
@@ -138,7 +145,11 @@ impl Runner {
         let error = if let Reply::Error(text) = reply { Some(text.as_str()) } else { None };
         self.session.client.ran();
         self.running.shared.stats.note(spec, took, error);
+        let before = self.output.len();
         self.reply(reply);
+        // What was delivered is to be told, though there be many small entries in it: they have had their limit.
+        let is_read = matches!(spec.name, "xread" | "xreadgroup");
+        self.is_over |= !is_read && self.output.len() - before > self.running.options.output_bytes_max;
     }
 
     fn reply(&mut self, reply: &Reply) {
@@ -170,6 +181,16 @@ impl Runner {
         self.reply(&Reply::Error(text));
         self.session.ends = true;
     }
+}
+
+/// A command of streams, whose reply is to have so many bytes at most.
+pub(super) fn command(args: &[&[u8]], bytes_max: usize) -> Result<Command> {
+    let mut command = Command::of(args)?;
+    if let Command::XRead(XRead { limits, .. }) | Command::XReadGroup(XReadGroup { limits, .. }) = &mut command {
+        let part = (bytes_max / READ_PART) as u64;
+        limits.max_size = Some(limits.max_size.map_or(part, |size| size.min(part)));
+    }
+    Ok(command)
 }
 
 /// What a command of streams answered.

@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use super::commands::{self, Control, Kind, Spec};
-use super::runner::{Runner, Step, said};
+use super::encode;
+use super::runner::{Runner, Step, command, said};
 use super::session::Transaction;
 use crate::command::{Command, Reply, Wait, parse_error_text};
 use crate::stream::owed::Owed;
@@ -101,7 +102,15 @@ impl Runner {
         }
         let broker = self.running.shared.broker.clone();
         let (done, owed) = broker.owing(|| {
-            broker.alone(&watches, || transaction.queued.iter().map(|args| self.run_queued(args)).collect::<Vec<_>>())
+            broker.alone(&watches, || {
+                let mut left = self.running.options.output_bytes_max;
+                let one = |args: &Vec<Vec<u8>>| {
+                    let reply = self.run_queued(args, left);
+                    left = left.saturating_sub(encode::bytes(&reply));
+                    reply
+                };
+                transaction.queued.iter().map(one).collect::<Vec<_>>()
+            })
         });
         self.wrote(owed);
         match done {
@@ -111,8 +120,8 @@ impl Runner {
         }
     }
 
-    /// One command of an `EXEC`; others see nothing of it yet. None waits.
-    fn run_queued(&mut self, args: &[Vec<u8>]) -> Reply {
+    /// One command of an `EXEC`, with so much room for its reply; others see nothing of it yet. None waits.
+    fn run_queued(&mut self, args: &[Vec<u8>], bytes_max: usize) -> Reply {
         let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
         let began = Instant::now();
         let spec = match commands::look_up(&args) {
@@ -121,14 +130,14 @@ impl Runner {
         };
         self.session.client.runs(spec);
         let reply = match spec.kind {
-            Kind::Stream => match Command::of(&args) {
+            Kind::Stream => match command(&args, bytes_max) {
                 Ok(mut command) => {
                     match &mut command {
                         Command::XRead(read) => read.wait = Wait::No,
                         Command::XReadGroup(read) => read.wait = Wait::No,
                         _ => {}
                     }
-                    said(&command, self.running.shared.broker.execute(&command))
+                    said(&command, self.running.shared.broker.execute_within(&command, bytes_max))
                 }
                 Err(error) => Reply::Error(parse_error_text(&error)),
             },

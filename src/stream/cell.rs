@@ -3,11 +3,11 @@
 //! A cell is a stream under one of its names. Renamed, it is in another cell from then on, and this one is as if the stream
 //! were deleted: so whoever found it by its name acts on nothing that no longer has that name.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 
-use super::waiting::{Queue, Rows, Waiting};
+use super::waiting::{Rows, Waiting};
 use crate::id::Id;
 use crate::journal::Lsn;
 use crate::log::SegmentWriter;
@@ -27,26 +27,8 @@ pub(crate) struct StreamCell {
     stream: Arc<Locked>,
     /// The stream was deleted, or has another name. The truth under the stream's lock, and a hint outside.
     gone: AtomicBool,
-    /// The stream that has the name in the very moment that this is gone, if there is one: who waits here waits there.
-    heir: OnceLock<Heir>,
-}
-
-/// Where those who wait in a stream wait once it is gone.
-#[derive(Debug)]
-pub(super) struct Heir {
-    pub(super) cell: Arc<StreamCell>,
-    /// The numbers that groups of the same names have there; `None` if they have the same numbers.
-    groups: Option<HashMap<u32, u32>>,
-}
-
-impl Heir {
-    /// The queue there of who waits in this one here; `None` if there is no such group.
-    pub(super) fn queue(&self, queue: Queue) -> Option<Queue> {
-        match (queue, &self.groups) {
-            (Some(group), Some(groups)) => groups.get(&group).map(|group| Some(*group)),
-            _ => Some(queue),
-        }
-    }
+    /// The stream that took this one's place in one stroke, if that is why it is gone: who waits here waits there.
+    heir: OnceLock<Arc<StreamCell>>,
 }
 
 /// What all cells of one stream share.
@@ -187,22 +169,14 @@ impl StreamCell {
         self.gone.load(Ordering::Acquire)
     }
 
-    /// Where those who wait here wait, by the time that this is gone.
-    pub(super) fn heir(&self) -> Option<&Heir> {
+    /// The stream that took this one's place in one stroke, by the time that this is gone and nobody is alone.
+    pub(super) fn heir(&self) -> Option<&Arc<StreamCell>> {
         self.heir.get()
     }
 
-    /// Notes that those who wait here wait from now on in the stream that was made anew of this one. Before this is gone.
+    /// Notes of which stream those who wait here wait from now on. Before this is gone, or before others may look.
     pub(super) fn set_heir(&self, heir: &Arc<StreamCell>) {
-        drop(self.heir.set(Heir { cell: Arc::clone(heir), groups: None }));
-    }
-
-    /// Notes that those who wait here, `replaced`, wait from now on in the groups of the same names of `stream`, which is given
-    /// the name in this moment. Before this is gone.
-    pub(super) fn set_successor(&self, replaced: &Inner, cell: &Arc<StreamCell>, stream: &Inner) {
-        let groups = replaced.state.groups.iter();
-        let groups = groups.filter_map(|(number, group)| Some((*number, stream.group(&group.name).ok()?)));
-        drop(self.heir.set(Heir { cell: Arc::clone(cell), groups: Some(groups.collect()) }));
+        drop(self.heir.set(Arc::clone(heir)));
     }
 
     /// Notes that this name is not the stream's any more; `_stream` is its lock.

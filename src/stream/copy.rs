@@ -178,11 +178,7 @@ impl Core {
                 self.watches.touch(name);
             }
             if let Some(target) = target {
-                if anew {
-                    target.set_heir(&copy);
-                } else {
-                    target.set_successor(&target.lock(), &copy, &copy.lock());
-                }
+                target.set_heir(&copy);
                 woken = self.bury(&target, &mut target.lock());
                 catalog.deleted.push(target);
                 self.work.want(Work::CHECKPOINT);
