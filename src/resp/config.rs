@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
+use super::password::Password;
 use super::shared::Shared;
 use crate::idempotency::Idempotency;
 use crate::options::Durability;
@@ -18,7 +19,7 @@ pub(crate) struct Settings {
     idle_seconds_max: AtomicU64,
     /// Told when asked, and nothing else: nodes here have as many entries as are set, however large.
     node_bytes_max: AtomicU64,
-    password: RwLock<Option<Vec<u8>>>,
+    password: RwLock<Option<Password>>,
     /// Whether there may be no password: the server is to be reached from this machine only.
     local: bool,
 }
@@ -29,7 +30,7 @@ impl Settings {
         clients_max: usize,
         bulk_bytes_max: usize,
         idle_max: Option<Duration>,
-        password: Option<Vec<u8>>,
+        password: Option<Password>,
         local: bool,
     ) -> Settings {
         Settings {
@@ -37,7 +38,7 @@ impl Settings {
             bulk_bytes_max: AtomicUsize::new(bulk_bytes_max),
             idle_seconds_max: AtomicU64::new(idle_max.map_or(0, |idle| idle.as_secs().max(1))),
             node_bytes_max: AtomicU64::new(4096),
-            password: RwLock::new(password.filter(|password| !password.is_empty())),
+            password: RwLock::new(password),
             local,
         }
     }
@@ -65,29 +66,18 @@ impl Settings {
     /// Whether this is the password, in a time that tells nothing of it; `true` if there is none.
     pub(crate) fn is_password(&self, said: &[u8]) -> bool {
         let password = self.password.read().unwrap_or_else(PoisonError::into_inner);
-        password.as_ref().is_none_or(|password| same(password, said))
+        password.as_ref().is_none_or(|password| password.is(said))
     }
 
     fn password(&self) -> String {
         let password = self.password.read().unwrap_or_else(PoisonError::into_inner);
-        password.as_ref().map_or_else(String::new, |password| String::from_utf8_lossy(password).into_owned())
+        password.as_ref().map_or_else(String::new, |password| String::from_utf8_lossy(password.bytes()).into_owned())
     }
 
     fn set_password(&self, password: &[u8]) {
-        let password = Some(password.to_vec()).filter(|password| !password.is_empty());
+        let password = Password::new(password);
         *self.password.write().unwrap_or_else(PoisonError::into_inner) = password;
     }
-}
-
-/// Whether two are equal, in a time that depends on the length of what was said and on nothing of the secret.
-fn same(secret: &[u8], said: &[u8]) -> bool {
-    let mut differ = secret.len() ^ said.len();
-    for (at, byte) in said.iter().enumerate() {
-        // Beyond its end the secret is compared with bytes of itself: the lengths differ then anyway.
-        let other = secret.get(at % secret.len().max(1)).copied().unwrap_or_default();
-        differ |= usize::from(std::hint::black_box(byte ^ other));
-    }
-    std::hint::black_box(differ) == 0
 }
 
 /// One setting.
@@ -283,17 +273,6 @@ pub(crate) static SETTINGS: &[Setting] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_password_is_that_and_nothing_else() {
-        let settings = Settings::new(1, 1, None, Some(b"secret".to_vec()), true);
-        assert!(settings.is_password(b"secret"));
-        for other in [&b""[..], b"s", b"secre", b"secrets", b"secretsecret", b"Secret", &[0; 6]] {
-            assert!(!settings.is_password(other));
-        }
-        let none = Settings::new(1, 1, None, Some(Vec::new()), true);
-        assert!(!none.has_password() && none.is_password(b"anything"));
-    }
 
     #[test]
     fn bytes_have_units_as_in_redis() {

@@ -105,8 +105,10 @@ impl Connection {
         loop {
             self.read().await?;
             loop {
-                let turn = self.turn()?;
+                let turn = self.turn();
+                // Also of one that is over: others would see what it wrote only when somebody else writes.
                 self.settle().await;
+                let turn = turn?;
                 if matches!(turn, Turn::Unsettled) && !self.runner.session.ends {
                     continue;
                 }
@@ -193,7 +195,11 @@ impl Connection {
                 }
                 Err(error) => self.runner.protocol_error(&error.to_string()),
             }
-            if self.client.is_killed() || self.runner.output.len() - before > output_bytes_max {
+            if self.runner.output.len() - before > output_bytes_max {
+                self.runner.running.shared.stats.output_cut_off.fetch_add(1, Ordering::Relaxed);
+                return Err(Over);
+            }
+            if self.client.is_killed() {
                 return Err(Over);
             }
             if self.runner.session.ends || self.runner.output.len() > TURN_OUTPUT_BYTES {

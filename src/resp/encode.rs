@@ -65,6 +65,11 @@ pub(crate) fn reply(bytes: &mut Vec<u8>, protocol: Protocol, reply: &Reply) {
     }
 }
 
+/// Puts the beginning of an array of so many replies behind `bytes`: they are to follow.
+pub(crate) fn array(bytes: &mut Vec<u8>, len: usize) {
+    head(bytes, b'*', len);
+}
+
 /// An error: one line, whatever is repeated in it.
 pub(crate) fn error(bytes: &mut Vec<u8>, text: &[u8]) {
     bytes.push(b'-');

@@ -24,6 +24,7 @@ mod encode;
 mod listener;
 mod memory;
 mod options;
+mod password;
 pub(crate) mod request;
 mod runner;
 mod server;

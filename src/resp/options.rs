@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Server;
+use super::password::Password;
 use crate::broker::Broker;
 use crate::error::Result;
 
@@ -36,7 +37,7 @@ pub struct Builder {
 /// What a [`Builder`] sets.
 #[derive(Debug, Clone)]
 pub(super) struct Options {
-    pub(super) password: Option<Vec<u8>>,
+    pub(super) password: Option<Password>,
     pub(super) threads: usize,
     pub(super) clients_max: usize,
     pub(super) request_bytes_max: usize,
@@ -92,7 +93,7 @@ impl Builder {
     /// The password that a client has to give (`AUTH`, `HELLO … AUTH`), as the user `default`. None if not said, or if it is
     /// empty; then the server can only be reached from this machine. What is sent is not encrypted, the password neither.
     pub fn password(mut self, password: impl Into<Vec<u8>>) -> Builder {
-        self.options.password = Some(password.into()).filter(|password| !password.is_empty());
+        self.options.password = Password::new(password);
         self
     }
 

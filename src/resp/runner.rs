@@ -84,6 +84,15 @@ impl Runner {
             }
             // Its commands may look.
             Kind::Control(Control::Exec) if self.hidden => Step::Unsettled,
+            Kind::Control(Control::Exec) => {
+                self.begin(spec);
+                let began = Instant::now();
+                match self.exec() {
+                    Ok(replies) => self.answer_encoded(spec, began.elapsed(), &replies),
+                    Err(reply) => self.answer(spec, began.elapsed(), &reply),
+                }
+                Step::Done
+            }
             Kind::Control(control) => {
                 self.begin(spec);
                 let began = Instant::now();
@@ -99,8 +108,13 @@ impl Runner {
         let began = Instant::now();
         let command = match Command::of(args) {
             Ok(command) if self.hidden && !is_blind(&command) => return Step::Unsettled,
-            Ok(command) if waits(&command) => return Step::Waits(spec, Box::new(command)),
-            Ok(command) => command,
+            Ok(mut command) => {
+                self.bound(&mut command);
+                if waits(&command) {
+                    return Step::Waits(spec, Box::new(command));
+                }
+                command
+            }
             Err(error) => {
                 self.begin(spec);
                 self.answer(spec, began.elapsed(), &Reply::Error(parse_error_text(&error)));
@@ -118,6 +132,17 @@ impl Runner {
         }
         self.answer(spec, began.elapsed(), &said(&command, result));
         Step::Done
+    }
+
+    /// Has a read of several streams, which may be the same one many times, take no more than may wait to be sent.
+    pub(super) fn bound(&self, command: &mut Command) {
+        let limits = match command {
+            Command::XRead(read) => &mut read.limits,
+            Command::XReadGroup(read) => &mut read.limits,
+            _ => return,
+        };
+        let bytes_max = self.running.options.output_bytes_max as u64;
+        limits.max_size = Some(limits.max_size.map_or(bytes_max, |bytes| bytes.min(bytes_max)));
     }
 
     /// Runs a command of the server's own; what it wrote is owed.
@@ -138,6 +163,14 @@ impl Runner {
         let error = if let Reply::Error(text) = reply { Some(text.as_str()) } else { None };
         self.running.shared.stats.note(spec, took, error);
         self.reply(reply);
+    }
+
+    /// The same for what is encoded already, and is no error.
+    fn answer_encoded(&mut self, spec: &Spec, took: Duration, reply: &[u8]) {
+        self.running.shared.stats.note(spec, took, None);
+        if self.session.ends_command() {
+            self.output.extend_from_slice(reply);
+        }
     }
 
     fn reply(&mut self, reply: &Reply) {
