@@ -75,6 +75,8 @@ pub enum Sabotage {
     NumberFromJournal,
     /// The journal's files past its end stay when a new one is begun.
     KeepBeyond,
+    /// Calls that are to be one record are a record each.
+    RecordEach,
 }
 
 impl Default for Options {

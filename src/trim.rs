@@ -37,7 +37,8 @@ pub enum References {
     /// The entry goes; what is pending of it stays pending until it is acknowledged or claimed (`KEEPREF`).
     #[default]
     Keep,
-    /// The entry goes, and with it all that is pending of it, in every group (`DELREF`).
+    /// The entry goes, and with it all that is pending of it, in every group (`DELREF`); what is pending goes though the entry
+    /// went before, if it is named.
     Delete,
     /// Only an entry that is not referenced goes (`ACKED`).
     Acknowledged,
@@ -103,7 +104,7 @@ impl Trim {
     }
 
     /// Removes only whole nodes of 100 entries, as Redis does to save work (`~`), and 10,000 entries at most; never more than
-    /// without this.
+    /// without this. With [`References::Delete`] and [`References::Acknowledged`], which look at each entry, nodes are not kept whole.
     #[must_use]
     pub const fn approximately(mut self) -> Trim {
         self.approximately = Some(AtMost::Nodes);

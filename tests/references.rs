@@ -87,8 +87,10 @@ fn an_approximate_trim_takes_whole_nodes_and_no_more_than_its_limit() {
     assert_eq!(orders.trim(Trim::max_len(1).approximately_at_most(250)).unwrap(), 200);
     assert_eq!(orders.trim(Trim::min_id(id(700)).approximately_at_most(0)).unwrap(), 0);
     assert_eq!(orders.trim(Trim::min_id(id(701)).approximately_at_most(0)).unwrap(), 100);
-    assert_eq!(orders.trim(Trim::max_len(250).approximately().references(References::Acknowledged)).unwrap(), 0);
-    assert_eq!(orders.trim(Trim::max_len(0).approximately()).unwrap(), 300);
+    assert_eq!(orders.trim(Trim::max_len(250).approximately()).unwrap(), 0);
+    // Entries that are looked at one by one go one by one: so Redis 8.6.3 has it.
+    assert_eq!(orders.trim(Trim::max_len(250).approximately().references(References::Acknowledged)).unwrap(), 50);
+    assert_eq!(orders.trim(Trim::max_len(0).approximately()).unwrap(), 250);
     let many = broker.stream("many").unwrap();
     many.add_batch((0..20_000).map(|_| [("n", "")])).unwrap();
     assert_eq!(many.trim(Trim::max_len(0).approximately()).unwrap(), 10_000, "without a limit of one's own");

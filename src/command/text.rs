@@ -28,6 +28,8 @@ pub(super) enum Family {
     Group,
     /// `XDEL` and `XACK`, which then have nothing to do.
     Entries,
+    /// `XDELEX` and `XACKDEL`, which then have nothing to do with any of so many IDs.
+    EachEntry(usize),
     /// All others.
     Info,
 }
@@ -49,9 +51,14 @@ fn with_prefix(prefix: &str, text: &str) -> String {
     format!("{prefix} {}", text.trim_matches(['\r', '\n']).replace(['\r', '\n'], " "))
 }
 
-/// An argument in an error: its first bytes, as far as they are text.
+/// An argument in an error: its first bytes, as far as they are text, and none from a zero byte on, where C's texts end.
 pub(super) fn shown(arg: &[u8], bytes_max: usize) -> String {
+    let arg = arg.split(|&byte| byte == 0).next().unwrap_or_default();
     String::from_utf8_lossy(&arg[..arg.len().min(bytes_max)]).into_owned()
+}
+
+fn until_zero(name: &str) -> &str {
+    name.split('\0').next().unwrap_or_default()
 }
 
 impl Command {
@@ -95,6 +102,7 @@ impl Command {
             | Command::XGroupCreateConsumer { .. }
             | Command::XGroupDelConsumer { .. } => Family::Group,
             Command::XDel { .. } | Command::XAck { .. } => Family::Entries,
+            Command::XDelEx { ids, .. } | Command::XAckDel { ids, .. } => Family::EachEntry(ids.len()),
             Command::Mistaken(mistaken) => mistaken.family,
             _ => Family::Info,
         }
@@ -103,14 +111,15 @@ impl Command {
     /// The stream and the group that the error is about: the error knows, where the command has several.
     fn missing_text(&self, error: &Error) -> String {
         let (key, group) = (error.stream().unwrap_or_default(), error.group().unwrap_or_default());
+        let (key, group) = (until_zero(key), until_zero(group));
         let text = match (self.family(), error.kind()) {
             (Family::ReadGroup, _) => {
                 format!("No such key '{key}' or consumer group '{group}' in XREADGROUP with GROUP option")
             }
             (Family::Pending, _) => format!("No such key '{key}' or consumer group '{group}'"),
             (Family::Group, ErrorKind::NoSuchStream) => return with_prefix("ERR", NO_KEY_FOR_GROUP),
-            (Family::Info | Family::Entries, ErrorKind::NoSuchStream) => return with_prefix("ERR", NO_SUCH_KEY),
-            (Family::Group | Family::Info | Family::Entries, _) => {
+            (_, ErrorKind::NoSuchStream) => return with_prefix("ERR", NO_SUCH_KEY),
+            (Family::Group | Family::Info | Family::Entries | Family::EachEntry(_), _) => {
                 format!("No such consumer group '{group}' for key name '{key}'")
             }
         };

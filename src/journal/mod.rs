@@ -51,6 +51,8 @@ pub(crate) struct Journal {
     synced: AtomicU64,
     /// The last record that is durable and was published: what waiters wait for.
     settled: AtomicU64,
+    /// The last record handed to the operating system.
+    written: AtomicU64,
     /// The last record appended.
     last: AtomicU64,
     /// Bytes appended since the journal was opened.
@@ -131,6 +133,7 @@ impl Journal {
             sync: Mutex::default(),
             synced: AtomicU64::new(next_lsn - 1),
             settled: AtomicU64::new(next_lsn - 1),
+            written: AtomicU64::new(next_lsn - 1),
             last: AtomicU64::new(next_lsn - 1),
             appended_bytes: AtomicU64::new(0),
             wants_spare: AtomicBool::new(false),
@@ -203,6 +206,7 @@ impl Journal {
             return Err(self.fail(Error::io("writing the journal", error)));
         }
         append.offset += append.buffer.len() as u64;
+        self.written.store(append.next_lsn - 1, Ordering::Release);
         append.buffer.clear();
         // One large batch must not keep its memory for ever.
         append.buffer.shrink_to(1 << 20);
@@ -383,6 +387,11 @@ impl Journal {
     /// The last record appended.
     pub(crate) fn last_lsn(&self) -> Lsn {
         self.last.load(Ordering::Acquire)
+    }
+
+    /// The last record handed to the operating system.
+    pub(crate) fn written_lsn(&self) -> Lsn {
+        self.written.load(Ordering::Acquire)
     }
 
     /// The last record known to be durable.

@@ -144,8 +144,12 @@ impl Client {
     }
 
     /// Notes a command that is run.
-    pub(crate) fn ran(&self, spec: &Spec) {
+    pub(crate) fn runs(&self, spec: &Spec) {
         self.seen.command.store(spec.row, Ordering::Relaxed);
+    }
+
+    /// Notes that it was run; one that waits for entries has not been yet.
+    pub(crate) fn ran(&self) {
         self.seen.commands.fetch_add(1, Ordering::Relaxed);
     }
 

@@ -124,8 +124,8 @@ impl Runner {
         self.begin(spec);
         let broker = &self.running.shared.broker;
         let (result, owed) = broker.owing(|| broker.execute(&command));
-        if matches!(command, Command::XAck { .. }) {
-            // What is acknowledged is so at once.
+        if matches!(command, Command::XAck { .. } | Command::XReadGroup(_)) {
+            // What is acknowledged or delivered is so at once.
             self.owed = self.owed.max(owed);
         } else {
             self.wrote(owed);
@@ -155,12 +155,13 @@ impl Runner {
     /// To be called before a command is run.
     pub(super) fn begin(&mut self, spec: &Spec) {
         self.session.begins_command();
-        self.session.client.ran(spec);
+        self.session.client.runs(spec);
     }
 
     /// To be called after it.
     pub(super) fn answer(&mut self, spec: &Spec, took: Duration, reply: &Reply) {
         let error = if let Reply::Error(text) = reply { Some(text.as_str()) } else { None };
+        self.session.client.ran();
         self.running.shared.stats.note(spec, took, error);
         self.reply(reply);
     }

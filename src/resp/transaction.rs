@@ -139,7 +139,7 @@ impl Runner {
             Ok(spec) => spec,
             Err(refused) => return Reply::Error(refused.text),
         };
-        self.session.client.ran(spec);
+        self.session.client.runs(spec);
         let reply = match spec.kind {
             Kind::Stream => match Command::of(&args) {
                 Ok(mut command) => {
@@ -158,6 +158,7 @@ impl Runner {
             Kind::Container => unreachable!("look_up gives its subcommands"),
         };
         let text = if let Reply::Error(text) = &reply { Some(text.as_str()) } else { None };
+        self.session.client.ran();
         self.running.shared.stats.note(spec, began.elapsed(), text);
         reply
     }

@@ -82,12 +82,21 @@ impl StreamState {
         self.mark_all();
     }
 
-    /// Takes over from the stream that this is a copy of what no record has: which deliveries were made before which handles.
-    pub(crate) fn stamp_as(&mut self, source: &StreamState) {
+    /// Takes over from the stream that this is a copy of what no record has: which deliveries were made before which handles, and
+    /// which before which others.
+    pub(crate) fn stamp_as(&mut self, state: &StreamState) {
         for (number, group) in &mut self.groups {
-            let Some(source) = source.groups.get(number) else { continue };
+            let Some(source) = state.groups.get(number) else { continue };
+            // The same stream made anew keeps the order of deliveries; in a copy those of one millisecond are in the order of their IDs,
+            // as Redis has it.
+            let is_anew = self.name == state.name;
+            if is_anew {
+                group.turns = source.turns;
+            }
             for (id, pending) in &mut group.pending {
-                pending.stamp = source.pending.get(id).map_or(0, |pending| pending.stamp);
+                let Some(source) = source.pending.get(id) else { continue };
+                pending.stamp = source.stamp;
+                pending.turn = if is_anew { source.turn } else { 0 };
             }
         }
     }

@@ -24,6 +24,9 @@ pub(crate) struct Group {
     pub(crate) next_consumer: u32,
     /// What entries delivered from now on are stamped with; not recorded.
     pub(crate) stamp: u32,
+    /// The latest time of a delivery of this process, and the next turn of those made then; not recorded, and `None` while this
+    /// process has made none.
+    pub(crate) turns: Option<(u64, u16)>,
     names: HashMap<Arc<str>, u32>,
     pub(super) dirty: Dirty,
 }
@@ -50,24 +53,29 @@ pub(crate) struct Pending {
     pub(crate) deliveries: u32,
     /// Tells deliveries of this process made before some moment from those after; 0 for an earlier process's.
     pub(crate) stamp: u32,
+    /// Which came first of deliveries made in one millisecond; 0 for an earlier process's.
+    pub(super) turn: u16,
+    /// Whether it was looked for and is in the stream no more.
+    pub(crate) gone: bool,
     /// Whether redb has a row for it.
     pub(super) stored: bool,
 }
 
 /// A pending entry's place among those that are to be delivered again: what was released comes first, from the time it is
-/// ready; then what was delivered longest ago.
+/// ready; then what was delivered longest ago, and of what was delivered in one millisecond what came first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Due {
     pub(crate) owned: bool,
     pub(crate) ms: u64,
+    turn: u16,
     pub(crate) id: Id,
 }
 
 impl Due {
-    const FIRST_OWNED: Due = Due { owned: true, ms: 0, id: Id::MIN };
+    const FIRST_OWNED: Due = Due { owned: true, ms: 0, turn: 0, id: Id::MIN };
 
     fn of(id: Id, pending: &Pending) -> Due {
-        Due { owned: !pending.is_released(), ms: pending.delivered_ms, id }
+        Due { owned: !pending.is_released(), ms: pending.delivered_ms, turn: pending.turn, id }
     }
 }
 
@@ -92,6 +100,7 @@ impl Group {
             consumers: BTreeMap::new(),
             next_consumer: 1,
             stamp: 0,
+            turns: None,
             names: HashMap::new(),
             dirty: Dirty::default(),
         }
@@ -144,11 +153,35 @@ impl Group {
         if let Some(owner) = self.consumers.get_mut(&consumer) {
             owner.pending.insert(id);
         }
-        let pending = Pending { delivered_ms, consumer, deliveries, stamp: self.stamp, stored };
+        let turn = if consumer == NOBODY { 0 } else { self.next_turn(delivered_ms) };
+        let pending = Pending { delivered_ms, consumer, deliveries, stamp: self.stamp, turn, gone: false, stored };
         let before = self.pending.insert(id, pending);
         before.iter().for_each(|before| self.disorder(id, before));
         self.order(id, &pending);
         self.dirty.pending.insert(id);
+    }
+
+    /// The turn of what is delivered now, at this time.
+    fn next_turn(&mut self, delivered_ms: u64) -> u16 {
+        let Some((latest_ms, next)) = &mut self.turns else { return 0 };
+        if self.ordered {
+            let of_then = |turn, id| Due { owned: true, ms: delivered_ms, turn, id };
+            let last = self.by_time.range(of_then(0, Id::MIN)..=of_then(u16::MAX, Id::MAX)).next_back();
+            return last.map_or(0, |last| last.turn.saturating_add(1));
+        }
+        if delivered_ms > *latest_ms {
+            (*latest_ms, *next) = (delivered_ms, 0);
+        }
+        let turn = *next;
+        *next = next.saturating_add(1);
+        turn
+    }
+
+    /// Notes that these were looked for and are in the stream no more.
+    pub(crate) fn note_gone(&mut self, ids: &[Id]) {
+        for id in ids {
+            self.pending.get_mut(id).into_iter().for_each(|pending| pending.gone = true);
+        }
     }
 
     pub(super) fn ack(&mut self, id: Id) {
@@ -222,7 +255,7 @@ impl Group {
 
 impl Pending {
     pub(crate) fn new(consumer: u32, delivered_ms: u64, deliveries: u32) -> Pending {
-        Pending { delivered_ms, consumer, deliveries, stamp: 0, stored: false }
+        Pending { delivered_ms, consumer, deliveries, stamp: 0, turn: 0, gone: false, stored: false }
     }
 
     /// Whether nobody has it.

@@ -44,17 +44,19 @@ impl StreamState {
         }
     }
 
-    /// How many entries the group has still to be delivered, where that can be told.
-    pub(crate) fn lag(&self, group: &Group) -> Option<u64> {
+    /// How many entries the group has still to be delivered, where that can be told: less than none if it counts as having read more
+    /// than there ever was.
+    pub(crate) fn lag(&self, group: &Group) -> Option<i64> {
         if self.entries_added == 0 || self.length == 0 {
             return Some(0);
         }
         if group.cursor < self.front.id && self.max_deleted_id < self.front.id {
-            return Some(self.length);
+            return Some(self.length.cast_signed());
         }
-        match group.entries_read {
-            Some(read) if !self.deleted_since(group.cursor) => Some(self.entries_added.saturating_sub(read)),
-            _ => self.count_until(group.cursor).map(|read| self.entries_added.saturating_sub(read)),
-        }
+        let read = match group.entries_read {
+            Some(read) if !self.deleted_since(group.cursor) => Some(read),
+            _ => self.count_until(group.cursor),
+        };
+        read.map(|read| self.entries_added.cast_signed() - read.cast_signed())
     }
 }

@@ -223,7 +223,8 @@ impl Group {
                 self.cursor = cursor;
                 self.entries_read = entries_read;
                 self.dirty.row = true;
-                self.touch(consumer, now_ms, true);
+                // What is acknowledged as it is delivered is not what a consumer is active with: so Redis has it.
+                self.touch(consumer, now_ms, !ids.is_empty());
             }
             Change::Assign { consumer, now_ms, delivered_ms, ref ids, .. } => {
                 for &(id, deliveries) in ids {

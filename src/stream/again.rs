@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::id::Id;
 use crate::log::Lookup;
 use crate::log::stream_log::Blocks;
+use crate::state::group::NOBODY;
 use crate::state::{Group, Pending};
 
 /// How long at most one sleeps who waits for something to fall due: the time of day may jump, and one before in the queue may
@@ -22,13 +23,21 @@ pub(super) const NAP_MS_MAX: u64 = 1000;
 pub(crate) struct Again {
     /// What was delivered at least so long ago.
     pub(crate) min_idle_ms: Option<u64>,
-    /// But not to this consumer; to any but [`NOBODY`](crate::state::group::NOBODY), who has no such entries.
+    /// But not to this consumer; to any but [`NOBODY`], who has no such entries.
     pub(crate) except: u32,
 }
 
 impl Again {
+    /// Whether what is in the stream no more is to stay pending, as Redis has it; otherwise it is dropped when it is met.
+    pub(super) fn keeps_gone(&self) -> bool {
+        self.except == NOBODY
+    }
+
     /// From when on it wants what is pending so; `None` for never.
     pub(crate) fn due_ms(&self, row: &Pending) -> Option<u64> {
+        if row.gone && self.keeps_gone() {
+            return None;
+        }
         if row.is_released() {
             return Some(row.delivered_ms);
         }
@@ -45,11 +54,11 @@ impl Again {
     /// there is nothing that could fall due.
     pub(super) fn looks_ms(&self, group: &Group, before: &[Again], now_ms: u64) -> Option<u64> {
         // The first in the queue sees to what is released, and wakes the next when it leaves.
-        let released = group.released().next().filter(|_| before.is_empty()).map(|due| due.ms);
+        let first = |due: crate::state::group::Due| self.due_ms(&group.pending[&due.id]);
+        let released = group.released().find_map(first).filter(|_| before.is_empty());
         let owned = self.min_idle_ms.and_then(|_| {
             let others = group.owned_by_time().map(|due| &group.pending[&due.id]);
-            let row = others.into_iter().find(|row| row.consumer != self.except)?;
-            let due_ms = self.due_ms(row)?;
+            let (row, due_ms) = others.into_iter().find_map(|row| Some((row, self.due_ms(row)?)))?;
             let taken = before.iter().any(|other| other.wants(row, due_ms.max(now_ms)));
             Some(if taken { due_ms.max(now_ms.saturating_add(NAP_MS_MAX)) } else { due_ms })
         });
@@ -80,7 +89,7 @@ impl Inner {
         out: &mut Collector,
     ) -> Lookup<Result<Due>> {
         let mut due = Due::default();
-        // What is pending of an empty stream is gone, and stays as it is: so Redis has it.
+        // What is pending of an empty stream is gone, and stays as it is.
         if self.state.length == 0 {
             return Lookup::Found(Ok(due));
         }
@@ -93,6 +102,7 @@ impl Inner {
             }
             let pending = &state.pending[&row.id];
             if pending.consumer == again.except && !pending.is_released()
+                || pending.gone && again.keeps_gone()
                 || before.iter().any(|other| other.wants(pending, asking.now_ms))
             {
                 continue;

@@ -24,7 +24,7 @@ use super::core::Core;
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::Lsn;
 use crate::log::frame::BODY_LEN_MAX;
-use crate::options::Durability;
+use crate::options::{Durability, Sabotage};
 use crate::state::Change;
 use crate::sync::{self, MutexGuard, PoisonError};
 
@@ -103,6 +103,8 @@ impl Core {
         if !may() {
             return Ok(None);
         }
+        // Nothing waits to be seen that is not owed a sync. Where it cannot be written nothing can, and calls say so.
+        let _ = self.write_to(self.journal.last_lsn());
         *self.gathered() = Some(Gathered { no_room, ..Gathered::default() });
         self.alone.somebody.store(true, Ordering::Relaxed);
         ALONE.with(|alone| alone.set(self.address()));
@@ -219,6 +221,12 @@ impl Core {
     pub(super) fn append(&self, write: bool, encode: impl Fn(&mut Vec<u8>)) -> Result<Option<Lsn>> {
         let added = self.if_alone(|gathered| {
             self.journal.check()?;
+            if self.options.breaks(Sabotage::RecordEach) {
+                let mut record = Vec::new();
+                encode(&mut record);
+                self.journal.reserve(record.len() as u64)?;
+                return self.journal.append_record(write, &encode);
+            }
             let before = gathered.record.len();
             encode(&mut gathered.record);
             self.keep_room(gathered).inspect_err(|_| gathered.record.truncate(before))?;

@@ -159,9 +159,8 @@ impl Core {
                 continue;
             }
             let added = Added { ids: ids.as_slice(), bodies };
-            let synced = level == Durability::Always;
             let part = Part { cell: &cell, stream: &mut inner, created: Some(&created), added, changes: &changes };
-            match self.make(synced, &mut [part])? {
+            match self.make(self.until(level), &mut [part])? {
                 Made::Done { lsn, woken, tail_bytes } => {
                     drop(inner);
                     catalog.next_stream += 1;

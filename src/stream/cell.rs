@@ -65,10 +65,37 @@ pub(crate) struct Inner {
     pub(super) counted: usize,
 }
 
+/// What must be done with a record before others see what it added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Until {
+    /// Nothing more.
+    Now,
+    /// It is handed to the operating system.
+    Written,
+    Synced,
+}
+
+/// How far the journal is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reached {
+    pub(super) written: Lsn,
+    pub(super) synced: Lsn,
+}
+
+impl Reached {
+    fn covers(self, next: &Unpublished) -> bool {
+        match next.until {
+            Until::Now => true,
+            Until::Written => next.lsn <= self.written,
+            Until::Synced => next.lsn <= self.synced,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Unpublished {
     pub(super) lsn: Lsn,
-    pub(super) synced: bool,
+    pub(super) until: Until,
     /// Whether its record added to other streams too, and is to be seen in all of them at once.
     pub(super) undivided: bool,
     pub(super) seen: Seen,
@@ -186,7 +213,11 @@ impl Inner {
 
     /// Whether one of the changes that wait to be seen waits for a sync.
     pub(super) fn waits_for_sync(&self) -> bool {
-        self.hidden.as_ref().map_or(&self.unpublished, |hidden| &hidden.unpublished).iter().any(|next| next.synced)
+        self.hidden
+            .as_ref()
+            .map_or(&self.unpublished, |hidden| &hidden.unpublished)
+            .iter()
+            .any(|next| next.until == Until::Synced)
     }
 
     /// Whether entries were added, the front moved, or the last ID was set, since this was last noted.
@@ -234,11 +265,11 @@ impl Inner {
         if hidden.published { self.wake_for_new() } else { Vec::new() }
     }
 
-    /// Lets everything be seen whose level is met, given what is synced; returns whom to wake. What is undivided is left to
+    /// Lets everything be seen whose level is met, given what is done by now; returns whom to wake. What is undivided is left to
     /// those who publish the `whole` of it.
-    pub(super) fn publish(&mut self, synced: Lsn, whole: bool) -> Vec<Waker> {
+    pub(super) fn publish(&mut self, reached: Reached, whole: bool) -> Vec<Waker> {
         let unpublished = self.hidden.as_mut().map_or(&mut self.unpublished, |hidden| &mut hidden.unpublished);
-        let may = |next: &Unpublished| (!next.synced || next.lsn <= synced) && (whole || !next.undivided);
+        let may = |next: &Unpublished| reached.covers(next) && (whole || !next.undivided);
         let mut last = None;
         while unpublished.front().is_some_and(may) {
             last = unpublished.pop_front();

@@ -114,7 +114,7 @@ impl Core {
             let mut catalog = self.catalog_mut();
             let target = catalog.streams.get(name).map(Arc::clone);
             if target.is_some() && existing == Existing::Keep {
-                let lsn = self.found_done(synced)?;
+                let lsn = self.found_done(self.until(level))?;
                 drop((catalog, gate));
                 self.meet(lsn, level)?;
                 return Ok(false);

@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::adjustable::Adjustable;
 use super::alone::Alone;
 use super::catalog::Catalog;
-use super::cell::{Inner, StreamCell};
+use super::cell::{Inner, StreamCell, Until};
 use super::kept::Kept;
 use super::owed;
 use super::publish::Unpublished;
@@ -274,9 +274,22 @@ impl Core {
             Durability::Always => self.sync_to(lsn),
             Durability::Interval(interval) => {
                 self.sync_within(interval);
+                owed::note_written(lsn);
                 Ok(())
             }
-            Durability::Os => Ok(()),
+            Durability::Os => {
+                owed::note_written(lsn);
+                Ok(())
+            }
+        }
+    }
+
+    /// When a record is seen that is to be as durable as `level` says.
+    pub(super) fn until(&self, level: Durability) -> Until {
+        match level {
+            Durability::Always => Until::Synced,
+            Durability::Interval(_) | Durability::Os if owed::is_owing() && !self.is_alone() => Until::Written,
+            Durability::Interval(_) | Durability::Os => Until::Now,
         }
     }
 
@@ -288,7 +301,7 @@ impl Core {
         bodies: &Bodies,
         mut plan: impl FnMut(&mut Inner, Blocks<'_>) -> Result<Plan<T>>,
     ) -> Result<(T, Lsn)> {
-        let synced = level == Durability::Always;
+        let until = self.until(level);
         let mut held = Vec::new();
         loop {
             let gate = self.gate();
@@ -299,7 +312,7 @@ impl Core {
             }
             let (ids, changes, value) = match plan(&mut stream, Blocks { cache: &self.cache, held: &held })? {
                 Plan::Write { ids, changes, value } => (ids, changes, value),
-                Plan::Nothing(value) => return Ok((value, self.found_done(synced)?)),
+                Plan::Nothing(value) => return Ok((value, self.found_done(until)?)),
                 Plan::Load(segment, at) => {
                     drop((stream, gate));
                     held.extend(self.load(cell, &segment, at)?);
@@ -314,7 +327,7 @@ impl Core {
             }
             let added = Added { ids: ids.as_slice(), bodies };
             let part = Part { cell, stream: &mut stream, created: None, added, changes: &changes };
-            match self.make(synced, &mut [part])? {
+            match self.make(until, &mut [part])? {
                 Made::Done { lsn, woken, tail_bytes } => {
                     drop((stream, gate));
                     self.wake(woken);
@@ -330,16 +343,16 @@ impl Core {
     }
 
     /// What was found done already must be as sure as if it had been done now: returns the record to wait for.
-    pub(super) fn found_done(&self, synced: bool) -> Result<Lsn> {
+    pub(super) fn found_done(&self, until: Until) -> Result<Lsn> {
         self.journal.check()?;
-        if !synced {
+        if until == Until::Now {
             self.journal.write_all()?;
         }
         Ok(self.journal.last_lsn())
     }
 
     /// Makes what one record is about: of one stream or of several, whose locks the caller holds.
-    pub(super) fn make(&self, synced: bool, parts: &mut [Part<'_>]) -> Result<Made> {
+    pub(super) fn make(&self, until: Until, parts: &mut [Part<'_>]) -> Result<Made> {
         let encode = |out: &mut Vec<u8>| {
             for Part { cell, created, added, changes, .. } in &*parts {
                 created.iter().for_each(|change| encode_change(cell.number, change, out));
@@ -349,7 +362,7 @@ impl Core {
                 changes.iter().for_each(|change| encode_change(cell.number, change, out));
             }
         };
-        let Some(lsn) = self.append(!synced, encode)? else {
+        let Some(lsn) = self.append(until == Until::Now, encode)? else {
             let mut record = Vec::new();
             encode(&mut record);
             return Ok(Made::NoRoom(record.len() as u64));
@@ -368,7 +381,7 @@ impl Core {
             if hides {
                 stream.show_all();
             } else if stream.has_news() {
-                these = self.note_news(cell, stream, lsn, synced);
+                these = self.note_news(cell, stream, lsn, until);
             }
             changes.iter().for_each(|change| these.extend(stream.wake_for(change)));
             woken.append(&mut these);

@@ -147,18 +147,20 @@ impl Removing {
             return Lookup::Found(Ok(Removal::Referenced));
         }
         inner.collect_one(id, blocks, &mut Collector::default()).map(|found| {
-            let Some(ordinal) = found?.filter(|ordinal| !self.ordinals.contains(ordinal)) else {
-                return Ok(Removal::Missing);
-            };
-            self.ordinals.insert(ordinal);
-            self.entries.push((id, ordinal));
+            let found = found?;
             if references == References::Delete {
+                // Also of an entry that went before, and left this.
                 for (&group, state) in &inner.state.groups {
                     if state.pending.contains_key(&id) {
                         self.forget(group, id);
                     }
                 }
             }
+            let Some(ordinal) = found.filter(|ordinal| !self.ordinals.contains(ordinal)) else {
+                return Ok(Removal::Missing);
+            };
+            self.ordinals.insert(ordinal);
+            self.entries.push((id, ordinal));
             Ok(Removal::Removed)
         })
     }

@@ -185,7 +185,7 @@ impl Member {
             place.again = asked.again.by(consumer);
             let count = left.count();
             let mut found = Collector::until_damage().with_room(left.room());
-            let Due { ids, mut deliveries, deleted } = match place.again {
+            let Due { ids, mut deliveries, mut deleted } = match place.again {
                 None => Due::default(),
                 Some(again) => {
                     if again.min_idle_ms.is_some() {
@@ -195,6 +195,10 @@ impl Member {
                     found!(inner.collect_due(asking, again, &before, count, blocks, &mut found))?
                 }
             };
+            if place.again.is_some_and(|again| again.keeps_gone()) {
+                let group = inner.state.groups.get_mut(&group).expect("found under this lock");
+                group.note_gone(&std::mem::take(&mut deleted));
+            }
             record(changes, asking, now_ms, ids, &deleted);
 
             let state = &inner.state.groups[&group];
@@ -221,6 +225,9 @@ impl Member {
             return Ok(None);
         }
         left.take(found.len(), found.room());
-        Ok(Some(Messages::new(&self.group, found.finish()?, deliveries, deleted)))
+        let claimed = matches!(asked.again, Rescue::Idle(_));
+        let mut messages = Messages::new(&self.group, found.finish()?, deliveries, deleted);
+        messages.claimed = claimed;
+        Ok(Some(messages))
     }
 }

@@ -73,6 +73,8 @@ pub struct GroupInfo {
     pub entries_read: Option<u64>,
     /// How many entries are still to be delivered, where that can be told.
     pub lag: Option<u64>,
+    /// The same as Redis tells it: below 0 where more counts as read than was ever added.
+    pub(crate) signed_lag: Option<i64>,
 }
 
 /// What can be told of a consumer: [`Group::consumers`].
@@ -144,13 +146,17 @@ impl Stream {
 
 impl Inner {
     fn group_info(&self, group: &crate::state::Group) -> GroupInfo {
+        let unseen = i64::try_from(self.unseen()).unwrap_or(i64::MAX);
+        let seen = |lag: i64| if lag > 0 { lag.saturating_sub(unseen).max(0) } else { lag };
+        let signed_lag = self.state.lag(group).map(seen);
         GroupInfo {
             name: group.name.to_string(),
             consumers: group.consumers.len(),
             pending: group.pending.len() as u64,
             last_delivered_id: group.cursor,
             entries_read: group.entries_read,
-            lag: self.state.lag(group).map(|lag| lag.saturating_sub(self.unseen())),
+            lag: signed_lag.map(|lag| u64::try_from(lag).unwrap_or(0)),
+            signed_lag,
         }
     }
 }

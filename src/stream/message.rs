@@ -115,6 +115,8 @@ pub struct Messages {
     group: Group,
     messages: Vec<Message>,
     deleted: Vec<Id>,
+    /// Whether what was idle for too long was asked for too.
+    pub(crate) claimed: bool,
 }
 
 impl Messages {
@@ -130,11 +132,11 @@ impl Messages {
             delivery,
             group: group.clone(),
         });
-        Messages { messages: messages.collect(), group: group.clone(), deleted }
+        Messages { messages: messages.collect(), group: group.clone(), deleted, claimed: false }
     }
 
     pub(super) fn none(group: &Group) -> Messages {
-        Messages { messages: Vec::new(), group: group.clone(), deleted: Vec::new() }
+        Messages { messages: Vec::new(), group: group.clone(), deleted: Vec::new(), claimed: false }
     }
 
     #[cfg(feature = "tokio")]

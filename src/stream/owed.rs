@@ -13,15 +13,23 @@ sync::thread_local! {
     static OWED: Cell<Option<Owed>> = const { Cell::new(None) };
 }
 
-/// What calls owe to the disk. The greater of two covers both.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+/// What calls owe to the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[must_use = "what is owed is to be waited for before anybody is told"]
 pub(crate) struct Owed {
-    pub(crate) lsn: Lsn,
+    /// The last record to be synced.
+    pub(crate) synced: Lsn,
+    /// The last record to be handed to the operating system.
+    pub(crate) written: Lsn,
 }
 
 impl Owed {
-    pub(crate) const NOTHING: Owed = Owed { lsn: 0 };
+    pub(crate) const NOTHING: Owed = Owed { synced: 0, written: 0 };
+
+    /// What covers both.
+    pub(crate) fn max(self, other: Owed) -> Owed {
+        Owed { synced: self.synced.max(other.synced), written: self.written.max(other.written) }
+    }
 }
 
 /// Calls `work`, whose calls wait for no sync; returns what it returned and what they owe. Not to be nested.
@@ -42,11 +50,25 @@ pub(crate) fn owing<T>(work: impl FnOnce() -> T) -> (T, Owed) {
     (value, owed)
 }
 
+/// Whether somebody else will wait for what this thread's calls owe.
+pub(super) fn is_owing() -> bool {
+    OWED.with(|owed| owed.get().is_some())
+}
+
 /// Notes that the record `lsn` must be durable; `false` if whoever calls is to wait for it.
 pub(super) fn note(lsn: Lsn) -> bool {
+    add(Owed { synced: lsn, written: 0 })
+}
+
+/// Notes that the record `lsn` must be handed to the operating system, if whoever calls has not done that himself.
+pub(super) fn note_written(lsn: Lsn) {
+    add(Owed { synced: 0, written: lsn });
+}
+
+fn add(more: Owed) -> bool {
     OWED.with(|owes| {
         let Some(owed) = owes.get() else { return false };
-        owes.set(Some(owed.max(Owed { lsn })));
+        owes.set(Some(owed.max(more)));
         true
     })
 }

@@ -6,19 +6,23 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use super::cell::{self, Inner, StreamCell};
+use super::cell::{self, Inner, Reached, StreamCell, Until};
 use super::core::Core;
 use super::work::Work;
+use crate::error::Result;
 use crate::journal::Lsn;
 use crate::options::Sabotage;
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Streams with entries that wait for a sync to be seen.
+/// Streams with entries that wait to be seen.
 #[derive(Debug, Default)]
 pub(super) struct Unpublished {
     listed: Mutex<Listed>,
     /// The turn to publish: what is undivided is not to be met half done by another.
     turn: Mutex<()>,
+    /// The last record that is written, and published if it waited only for that.
+    shown: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -40,33 +44,57 @@ impl Unpublished {
 
 impl Core {
     /// Publishes the change just made, or has it published when it is synced. Returns whom to wake.
-    pub(super) fn note_news(&self, cell: &Arc<StreamCell>, stream: &mut Inner, lsn: Lsn, synced: bool) -> Vec<Waker> {
-        let synced = self.is_unseen_until(synced);
+    pub(super) fn note_news(&self, cell: &Arc<StreamCell>, stream: &mut Inner, lsn: Lsn, until: Until) -> Vec<Waker> {
+        let until = if until == Until::Synced { self.until_synced() } else { until };
         let seen = stream.newest();
-        stream.unpublished.push_back(cell::Unpublished { lsn, synced, undivided: false, seen });
-        // On the list before looking what is synced: whoever syncs says what is, and then takes the list.
-        if synced && !std::mem::replace(&mut stream.listed, true) {
+        stream.unpublished.push_back(cell::Unpublished { lsn, until, undivided: false, seen });
+        // On the list before looking how far the journal is: whoever syncs or writes says so, and then takes the list.
+        if until != Until::Now && !std::mem::replace(&mut stream.listed, true) {
             self.unpublished.listed().cells.push(Arc::clone(cell));
         }
-        self.publish_stream(stream, self.journal.synced_lsn(), false)
+        self.publish_stream(stream, self.reached(self.journal.synced_lsn()), false)
     }
 
-    /// Whether what is to be `synced` is seen no sooner.
-    fn is_unseen_until(&self, synced: bool) -> bool {
-        synced && !self.options.breaks(Sabotage::PublishBeforeSync)
+    /// What is to be synced is seen no sooner.
+    fn until_synced(&self) -> Until {
+        if self.options.breaks(Sabotage::PublishBeforeSync) { Until::Now } else { Until::Synced }
     }
 
-    fn publish_stream(&self, stream: &mut Inner, synced: Lsn, whole: bool) -> Vec<Waker> {
-        let woken = stream.publish(synced, whole);
+    fn reached(&self, synced: Lsn) -> Reached {
+        Reached { written: self.journal.written_lsn(), synced }
+    }
+
+    /// Hands what is recorded up to `lsn` to the operating system, and publishes what waits for that: of several calls that are
+    /// made together the first does it for all.
+    ///
+    /// # Errors
+    ///
+    /// As [`write_all`](crate::journal::Journal::write_all).
+    pub(crate) fn write_to(&self, lsn: Lsn) -> Result<()> {
+        if self.shown_lsn() < lsn {
+            self.journal.write_all()?;
+            self.publish(self.journal.synced_lsn());
+        }
+        Ok(())
+    }
+
+    /// The last record that is written, and published if it waited only for that.
+    pub(crate) fn shown_lsn(&self) -> Lsn {
+        self.unpublished.shown.load(Ordering::Acquire)
+    }
+
+    fn publish_stream(&self, stream: &mut Inner, reached: Reached, whole: bool) -> Vec<Waker> {
+        let woken = stream.publish(reached, whole);
         if stream.state.log.has_dropped() {
             self.work.want(Work::CHECKPOINT);
         }
         woken
     }
 
-    /// Publishes what is durable by now, in all streams.
+    /// Publishes what is as far as it must be by now, in all streams.
     pub(super) fn publish(&self, synced: Lsn) {
         let _turn = self.unpublished.turn();
+        let reached = self.reached(synced);
         let (cells, whole) = {
             let mut listed = self.unpublished.listed();
             let before = listed.undivided.len();
@@ -77,14 +105,15 @@ impl Core {
             let mut cells = cells;
             cells.sort_unstable_by_key(|cell| cell.number);
             let mut streams: Vec<_> = cells.iter().map(|cell| cell.lock()).collect();
-            let woken = self.publish_all(&cells, &mut streams, synced);
+            let woken = self.publish_all(&cells, &mut streams, reached);
             drop(streams);
+            self.unpublished.shown.fetch_max(reached.written, Ordering::Release);
             woken.into_iter().for_each(Waker::wake);
             return;
         }
         for cell in cells {
             let mut stream = cell.lock();
-            let woken = self.publish_stream(&mut stream, synced, false);
+            let woken = self.publish_stream(&mut stream, reached, false);
             stream.listed = stream.waits_to_be_seen();
             let again = stream.listed;
             drop(stream);
@@ -93,12 +122,18 @@ impl Core {
                 self.unpublished.listed().cells.push(cell);
             }
         }
+        self.unpublished.shown.fetch_max(reached.written, Ordering::Release);
     }
 
-    fn publish_all(&self, cells: &[Arc<StreamCell>], streams: &mut [MutexGuard<'_, Inner>], synced: Lsn) -> Vec<Waker> {
+    fn publish_all(
+        &self,
+        cells: &[Arc<StreamCell>],
+        streams: &mut [MutexGuard<'_, Inner>],
+        reached: Reached,
+    ) -> Vec<Waker> {
         let mut woken = Vec::new();
         for (cell, stream) in cells.iter().zip(streams) {
-            woken.extend(self.publish_stream(stream, synced, true));
+            woken.extend(self.publish_stream(stream, reached, true));
             stream.listed = stream.waits_to_be_seen();
             if stream.listed {
                 self.unpublished.listed().cells.push(Arc::clone(cell));
@@ -125,17 +160,17 @@ impl Core {
                 news.push(index);
             }
         }
-        let synced = self.is_unseen_until(synced);
-        let undivided = synced && news.len() > 1;
+        let until = if synced { self.until_synced() } else { Until::Now };
+        let undivided = until == Until::Synced && news.len() > 1;
         for index in news {
             let seen = streams[index].newest();
-            streams[index].unpublished.push_back(cell::Unpublished { lsn, synced, undivided, seen });
+            streams[index].unpublished.push_back(cell::Unpublished { lsn, until, undivided, seen });
         }
         if undivided {
             self.unpublished.listed().undivided.push(lsn);
         }
         // Whoever syncs after this look has to wait for the turn, and finds them on the list.
-        woken.extend(self.publish_all(&cells, &mut streams, self.journal.synced_lsn()));
+        woken.extend(self.publish_all(&cells, &mut streams, self.reached(self.journal.synced_lsn())));
         woken
     }
 }

@@ -65,8 +65,8 @@ impl ReadNew {
 
     /// Before new entries, takes over those that were [given back](super::Group::nack) and are ready, and then those last
     /// delivered at least this long ago, to whomever: this consumer too. What was delivered longest ago comes first
-    /// (`CLAIM` of Redis 8.4). Those whose entries were deleted are pending no longer, and are in [`Messages::deleted`] if there is
-    /// anything to return.
+    /// (`CLAIM` of Redis 8.4). Those whose entries were deleted are passed over, and stay pending until they are acknowledged, or
+    /// claimed by their IDs.
     ///
     /// ```
     /// use std::time::Duration;

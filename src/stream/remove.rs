@@ -40,7 +40,8 @@ impl StreamState {
         added: Option<Added<'_>>,
         blocks: Blocks<'_>,
     ) -> Result<Option<Trimmed>, Load> {
-        let view = View { state: self, added, blocks };
+        let node = if node_entries == 0 { u64::MAX } else { node_entries };
+        let view = View { state: self, added, blocks, node };
         let start = if self.length == 0 { self.log.next_ordinal() } else { self.front.ordinal };
         let excess = match trim.by {
             By::Len(max) => (self.length + view.added_len()).saturating_sub(max),
@@ -57,7 +58,7 @@ impl StreamState {
             By::All => view.next_ordinal(),
         };
         let passes = trim.references == References::Acknowledged && !self.groups.is_empty();
-        if passes && trim.approximately.is_none() && matches!(trim.by, By::Len(_)) {
+        if passes && matches!(trim.by, By::Len(_)) {
             // Entries behind those that are passed over go in their place.
             target = view.next_ordinal();
         }
@@ -67,15 +68,21 @@ impl StreamState {
                 target = target.min(view.ordinal_of(keep)?);
             }
         }
-        if let Some(at_most) = trim.approximately {
-            if let By::Len(_) = trim.by {
-                // What is deleted behind the last entry that may go keeps no node.
-                target = self.tombstones.first_live(target);
-            }
-            target = view.whole_nodes(start, target, node_entries, at_most.entries(node_entries));
-        }
+        let limit = trim.approximately.map(|at_most| at_most.entries(node_entries));
         if passes {
-            return view.without_referenced(start, target, excess);
+            return view.without_referenced(start, target, excess, limit.unwrap_or(u64::MAX));
+        }
+        match (limit, trim.references) {
+            (None, _) => {}
+            (Some(limit), References::Keep) => {
+                if let By::Len(_) = trim.by {
+                    // What is deleted behind the last entry that may go keeps no node.
+                    target = self.tombstones.first_live(target);
+                }
+                target = view.whole_nodes(start, target, limit);
+            }
+            // What looks at each entry saves no work by whole nodes: in Redis too such a trim is approximate by its limit only.
+            (Some(limit), _) => target = view.limited(start, target, limit),
         }
         if target <= start {
             return Ok(None);
@@ -106,7 +113,7 @@ impl StreamState {
         if ordinal == self.front.ordinal && self.length > 0 {
             return Lookup::Found(self.front);
         }
-        into_lookup(View { state: self, added: None, blocks }.front(ordinal))
+        into_lookup(View { state: self, added: None, blocks, node: u64::MAX }.front(ordinal))
     }
 }
 
@@ -115,6 +122,8 @@ struct View<'a> {
     state: &'a StreamState,
     added: Option<Added<'a>>,
     blocks: Blocks<'a>,
+    /// How many entries a node has.
+    node: u64,
 }
 
 /// A block to be loaded, as an error: so `?` leaves a look-up that needs several.
@@ -141,16 +150,35 @@ impl View<'_> {
     }
 
     /// The end of the whole nodes from `start` on that end by `target` and have at most `limit` entries.
-    fn whole_nodes(&self, start: u64, target: u64, node_entries: u64, limit: u64) -> u64 {
-        let node = if node_entries == 0 { u64::MAX } else { node_entries };
+    fn whole_nodes(&self, start: u64, target: u64, limit: u64) -> u64 {
         let (mut at, mut left) = (start, limit);
         while at < target {
-            let end = (at / node + 1).saturating_mul(node).min(self.next_ordinal());
+            let end = self.node_end(at);
             let entries = self.live(at, end);
             if end > target || entries > left {
                 break;
             }
             (at, left) = (end, left - entries);
+        }
+        at
+    }
+
+    /// Where the node ends that this entry is in.
+    fn node_end(&self, at: u64) -> u64 {
+        (at / self.node + 1).saturating_mul(self.node).min(self.next_ordinal())
+    }
+
+    /// Where to stop before `target`: at the node with whose entries those that go could be more than `limit`.
+    fn limited(&self, start: u64, target: u64, limit: u64) -> u64 {
+        let (mut at, mut left) = (start, limit);
+        while at < target {
+            let end = self.node_end(at);
+            if self.live(at, end) > left {
+                break;
+            }
+            let next = end.min(target);
+            left -= self.live(at, next);
+            at = next;
         }
         at
     }
@@ -176,8 +204,9 @@ impl View<'_> {
         Ok(if there && self.id(ordinal)? == id { Some(ordinal) } else { None })
     }
 
-    /// Takes up to `most` of the entries before `target` that no group needs, passing over those that one does.
-    fn without_referenced(&self, start: u64, target: u64, most: u64) -> Result<Option<Trimmed>, Load> {
+    /// Takes up to `most` of the entries before `target` that no group needs, passing over those that one does, and stops before
+    /// the node with whose entries they could be more than `limit`.
+    fn without_referenced(&self, start: u64, target: u64, most: u64, limit: u64) -> Result<Option<Trimmed>, Load> {
         let tombstones = &self.state.tombstones;
         let delivered = self.state.groups.values().map(|group| group.cursor).min().unwrap_or(Id::MAX);
         let end = match delivered.next() {
@@ -193,7 +222,14 @@ impl View<'_> {
         let mut at = tombstones.first_live(start);
         // Where the stream then begins: at what is passed over first.
         let mut front = None;
+        let mut node_end = start;
         while at < end && removed < most {
+            if at >= node_end {
+                node_end = self.node_end(at);
+                if self.live(at, node_end) > limit.saturating_sub(removed) {
+                    break;
+                }
+            }
             if let Some((_, id)) = referenced.filter(|(ordinal, _)| *ordinal == at) {
                 front = front.or(Some(at));
                 referenced = id.next().map_or(Ok(None), |next| self.next_pending(next, delivered))?;

@@ -88,7 +88,7 @@ impl Core {
             };
             let target = catalog.streams.get(to).map(Arc::clone);
             if *cell.name == **to || target.is_some() && existing == Existing::Keep {
-                let lsn = self.found_done(synced)?;
+                let lsn = self.found_done(self.until(level))?;
                 drop((catalog, gate));
                 self.meet(lsn, level)?;
                 return Ok(existing == Existing::Replace);

@@ -43,9 +43,10 @@ impl Core {
     ///
     /// What `work` says; what the sync failed with.
     pub(crate) async fn settled<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
-        let (value, Owed { lsn }) = owing(work);
+        let (value, Owed { synced, written }) = owing(work);
         let value = value?;
-        self.settle(lsn, Syncs::Background).await?;
+        self.write_to(written)?;
+        self.settle(synced, Syncs::Background).await?;
         Ok(value)
     }
 }

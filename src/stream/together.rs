@@ -41,7 +41,7 @@ impl Core {
         mut plan: impl FnMut(&mut [MutexGuard<'_, Inner>], Blocks<'_>) -> Result<Together<T>>,
     ) -> Result<T> {
         debug_assert!(cells.is_sorted_by(|one, next| one.number < next.number), "the order in which all lock them");
-        let synced = level == Durability::Always;
+        let until = self.until(level);
         let mut held = Vec::new();
         loop {
             let gate = self.gate();
@@ -71,7 +71,7 @@ impl Core {
             });
             // A stream that nothing happens to has nothing to publish either.
             let parts = parts.filter(|part| !part.added.ids.is_empty() || !part.changes.is_empty());
-            match self.make(synced, &mut parts.collect::<Vec<_>>())? {
+            match self.make(until, &mut parts.collect::<Vec<_>>())? {
                 Made::Done { lsn, woken, tail_bytes } => {
                     drop((streams, gate));
                     self.wake(woken);

@@ -1,14 +1,21 @@
-//! Random sequences of commands, as words: right, nearly right and wrong. Knows what 7.0 does not, and leaves it out; knows no server.
+//! Random sequences of commands, as words: right, nearly right and wrong. Knows what is in which version, and asks for no more; knows
+//! no server.
+
+use super::known::OURS;
+use super::redis::Version;
 
 pub(crate) type Command = Vec<Vec<u8>>;
 
+/// A millisecond to come, for streams whose IDs go on from one that is given: `*` makes the same ones everywhere.
+const TO_COME_MS: usize = 99_000_000_000_000;
+
 /// Whether a command is one that both know, and that comes to an end.
-fn is_asked(command: &Command) -> bool {
+fn is_asked(command: &Command, version: Version) -> bool {
     let is = |at: usize, word: &str| command.get(at).is_some_and(|arg| arg.eq_ignore_ascii_case(word.as_bytes()));
     let has = |word: &str| (1..command.len()).any(|at| is(at, word));
     let reads = is(0, "xread") || is(0, "xreadgroup");
     // `+` is a place to read from since 7.4.
-    let newer = reads && has("+");
+    let newer = version < (7, 4) && reads && has("+");
     let waits = reads && (1..command.len()).any(|at| is(at, "block") && !is(at + 1, "-1") && !is(at + 1, "x"));
     // To nothing Redis answers nothing.
     !newer && !waits && !command.is_empty()
@@ -17,13 +24,25 @@ fn is_asked(command: &Command) -> bool {
 /// Numbers that look random and are the same for the same seed.
 pub(crate) struct Random {
     state: u64,
+    version: Version,
     /// The entries that the sequence has added so far, were there one stream: their IDs are most IDs that are asked for.
     added: usize,
+    /// The millisecond before that of the first entry.
+    begin_ms: usize,
 }
 
 impl Random {
-    pub(crate) fn new(seed: u64) -> Random {
-        Random { state: seed, added: 0 }
+    pub(crate) fn new(seed: u64, version: Version) -> Random {
+        Random { state: seed, version, added: 0, begin_ms: 0 }
+    }
+
+    /// Whether all is asked for that we have and 8.6 has.
+    fn asks_all(&self) -> bool {
+        self.version >= OURS
+    }
+
+    fn is_to_come(&self) -> bool {
+        self.begin_ms > 0
     }
 
     fn next(&mut self) -> u64 {
@@ -50,12 +69,16 @@ impl Random {
         match self.below(40) {
             // An underscore is to be a blank.
             0 => self.of(&["5", "0", "0-0", "9", "2-", "07-01", "_7-1", "+3-1"]).to_owned(),
+            // A producer whose add fails is counted by Redis until it looks for what is expired: where adds of producers are, none is to fail
+            // for want of an ID.
+            1 if self.is_to_come() => self.of(&["bad", "-", "+", "$", "3-x", "-1-1"]).to_owned(),
             1 => {
                 self.of(&["bad", "-", "+", "$", "3-x", "-1-1", "18446744073709551615-18446744073709551615"]).to_owned()
             }
             _ => {
-                let ms = 1 + self.below(self.added + 1);
-                format!("{ms}-{}", self.below(8) / 6)
+                let ms = self.begin_ms + 1 + self.below(self.added + 1);
+                let seqs = if self.is_to_come() { self.below(6) } else { self.below(8) / 6 };
+                format!("{ms}-{seqs}")
             }
         }
     }
@@ -110,7 +133,33 @@ impl Random {
         } else {
             format!("MINID {about}{}", self.id())
         };
-        limit + &self.maybe(6, |random| format!("LIMIT {}", random.number()))
+        limit + &self.maybe(6, |random| format!("LIMIT {}", random.number())) + &self.references(3)
+    }
+
+    /// What becomes of references, in one of so many.
+    fn references(&mut self, one_in: usize) -> String {
+        if !self.asks_all() {
+            return String::new();
+        }
+        let twice = self.maybe(16, |random| random.of(&["KEEPREF", "ACKED"]).to_owned());
+        self.maybe(one_in, |random| random.of(&["KEEPREF", "DELREF", "ACKED", "ACKED"]).to_owned() + &twice)
+    }
+
+    /// `IDS`, and how many there are, or another number.
+    fn counted_ids(&mut self) -> String {
+        let ids = self.ids();
+        let number = match self.below(24) {
+            0 => self.number().to_owned(),
+            1 => (ids.split(' ').count() + 1).to_string(),
+            _ => ids.split(' ').count().to_string(),
+        };
+        format!("IDS {number} {ids}")
+    }
+
+    /// One of few producers, and of few of its IDs.
+    fn once(&mut self) -> String {
+        let (producer, id) = (self.of(&["p", "p", "q"]), self.of(&["i", "j", "k", "l"]));
+        if self.one_in(2) { format!(" IDMP {producer} {id}") } else { format!(" IDMPAUTO {producer}") }
     }
 
     fn words(&mut self) -> String {
@@ -125,13 +174,22 @@ impl Random {
     fn about_entries(&mut self) -> String {
         let key = self.key();
         match self.below(26) {
+            0..=1 if self.asks_all() => format!("XDELEX {key}{} {}", self.references(2), self.counted_ids()),
+            2..=4 if self.is_to_come() => {
+                let make = self.maybe(16, |_| "NOMKSTREAM".to_owned());
+                let trim = self.maybe(8, Random::trim);
+                let twice = if self.one_in(24) { self.once() } else { String::new() };
+                let id = if self.one_in(16) { self.id() } else { "*".to_owned() };
+                format!("XADD {key}{make}{}{twice}{trim} {id} f {}", self.once(), self.below(3))
+            }
             0..=13 => {
                 let make = self.maybe(8, |_| "NOMKSTREAM".to_owned());
                 let trim = self.maybe(6, Random::trim);
                 self.added += 1;
-                let (ms, seq) = (self.added, self.below(8) / 6);
+                let (ms, seq) = (self.begin_ms + self.added, self.below(8) / 6);
                 let id = match self.below(48) {
                     0 => "*".to_owned(),
+                    7..=20 if self.is_to_come() => "*".to_owned(),
                     1..=3 => format!("{ms}-*"),
                     4..=6 => self.id(),
                     _ => format!("{ms}-{seq}"),
@@ -157,7 +215,7 @@ impl Random {
                 let block = self.maybe(16, |random| format!("BLOCK {}", random.of(&["-1", "x"])));
                 match self.below(3) {
                     0 => format!("XREAD{count}{block} STREAMS {key} t {} {}", self.id(), self.id()),
-                    _ => format!("XREAD{count}{block} STREAMS {key} {}", self.of(&["0", "1-1", "3", "$", ">", "4-2"])),
+                    _ => format!("XREAD{count}{block} STREAMS {key} {}", self.from()),
                 }
                 .replace("  ", " ")
             }
@@ -165,7 +223,9 @@ impl Random {
                 let group = self.group();
                 let count = self.maybe(2, |random| format!("COUNT {}", random.number()));
                 let no_ack = self.maybe(6, |_| "NOACK".to_owned());
-                let head = format!("XREADGROUP GROUP {group} {consumer}{count}{no_ack} STREAMS");
+                let claim =
+                    if self.asks_all() && self.one_in(3) { format!(" CLAIM {}", self.idle()) } else { String::new() };
+                let head = format!("XREADGROUP GROUP {group} {consumer}{count}{claim}{no_ack} STREAMS");
                 let from = |random: &mut Random| match random.below(4) {
                     0 => random.id(),
                     1 => "0".to_owned(),
@@ -180,9 +240,19 @@ impl Random {
         }
     }
 
+    fn from(&mut self) -> String {
+        match self.below(6) {
+            0 => self.id(),
+            1 => self.of(&["0", "1-1", "3", "$", ">", "4-2"]).to_owned(),
+            2 => "+".to_owned(),
+            _ => "0".to_owned(),
+        }
+    }
+
     fn in_a_group(&mut self) -> String {
         let (names, consumer) = (format!("{} {}", self.key(), self.group()), self.consumer());
         match self.below(19) {
+            0 if self.asks_all() => format!("XACKDEL {names}{} {}", self.references(2), self.counted_ids()),
             0..=2 => format!("XACK {names} {}", self.ids()),
             3..=5 => {
                 let idle = self.maybe(4, |random| format!("IDLE {}", random.idle()));
@@ -243,6 +313,14 @@ impl Random {
                     "XINFO STREAM",
                 ])
                 .to_owned(),
+            2 if self.asks_all() => {
+                let settings = ["IDMP-DURATION", "IDMP-MAXSIZE"].map(|setting| {
+                    let value = self.of(&["100", "1000", "2", "1", "0", "-1", "86400", "86401", "10000", "10001", "x"]);
+                    self.maybe(2, |_| format!("{setting} {value}"))
+                });
+                let twice = if self.one_in(12) { &settings[0] } else { "" };
+                format!("XCFGSET {key}{}{twice}", settings.concat())
+            }
             1..=2 => match self.below(4) {
                 0 => format!("XINFO STREAM {key}"),
                 1 => format!("XINFO STREAM {key} FULL{}", self.maybe(2, |random| format!("COUNT {}", random.number()))),
@@ -274,6 +352,8 @@ impl Random {
             let at = self.below(words.len());
             let junk =
                 self.of(&["BOGUS", "COUNT", "LIMIT", "FORCE", "s", "0", "-1", "~", "=", "1-1", "IDLE", "STREAMS", "*"]);
+            let newer = self.of(&["IDS", "CLAIM", "ACKED", "DELREF", "IDMP", "IDMPAUTO", "+", "$", ">", "MAXLEN"]);
+            let junk = if self.asks_all() && self.one_in(3) { newer } else { junk };
             match self.below(4) {
                 0 => drop(words.remove(at)),
                 1 => words.insert(at, junk.as_bytes().to_vec()),
@@ -287,14 +367,20 @@ impl Random {
     /// A sequence of commands that begins, mostly, with a stream and a group.
     pub(crate) fn sequence(&mut self) -> Vec<Command> {
         let mut commands = Vec::new();
+        if self.asks_all() && self.one_in(3) {
+            self.begin_ms = TO_COME_MS;
+        }
         if !self.one_in(8) {
-            commands.extend(["XGROUP CREATE s g 0 MKSTREAM", "XADD s 1-0 f 1", "XADD s 2-0 f 2"].map(command));
+            let add = |index| command(&format!("XADD s {}-0 f {index}", self.begin_ms + index));
+            commands.extend([command("XGROUP CREATE s g 0 MKSTREAM"), add(1), add(2)]);
             self.added = 2;
         }
         for _ in 0..self.below(40) {
             let next = self.command();
-            if is_asked(&next) {
-                commands.extend(consumers(&next));
+            if is_asked(&next, self.version) {
+                if self.version < (7, 2) {
+                    commands.extend(consumers(&next));
+                }
                 commands.push(next);
             }
         }

@@ -7,12 +7,14 @@ use std::fmt::Write;
 
 use super::answer::Answer;
 use super::ask::{Command, Random};
+use super::redis::Version;
 
 /// What is looked at after each sequence.
 pub(crate) const LOOKS: &[&str] = &[
     "XINFO STREAM s FULL COUNT 0",
     "XINFO STREAM t",
     "XINFO GROUPS s",
+    "XINFO CONSUMERS s g",
     "XPENDING s g - + 100",
     "XPENDING t g",
     "XRANGE t - +",
@@ -49,12 +51,13 @@ fn shown(command: &Command) -> String {
 /// A run shows so many differences, one of each kind of command.
 const SHOWN_MAX: usize = 12;
 
-/// Compares so many sequences, if not said otherwise: what `sequence` makes, with what `difference` finds.
+/// Compares so many sequences, if not said otherwise: what `sequence` makes for a Redis of this version, with what `difference` finds.
 ///
 /// # Panics
 ///
 /// If it finds anything.
 pub(crate) fn are_answered_alike(
+    version: Version,
     sequences: u64,
     mut sequence: impl FnMut(&mut Random) -> Vec<Command>,
     mut difference: impl FnMut(&[Command]) -> Option<Difference>,
@@ -65,7 +68,7 @@ pub(crate) fn are_answered_alike(
     let mut found = Vec::new();
     let mut text = String::new();
     for index in 0..sequences {
-        let commands = sequence(&mut Random::new(seed ^ index.wrapping_mul(0xd134_2543_de82_ef95)));
+        let commands = sequence(&mut Random::new(seed ^ index.wrapping_mul(0xd134_2543_de82_ef95), version));
         let Some(Difference { asked, .. }) = difference(&commands) else { continue };
         let kind = asked[0].to_ascii_uppercase();
         if found.contains(&kind) {

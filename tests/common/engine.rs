@@ -312,7 +312,7 @@ fn model_stream_view(stream: &model::Stream, delayed: Vec<(u64, Id)>) -> StreamV
         let view = GroupView {
             cursor: group.cursor,
             entries_read: group.entries_read,
-            lag: stream.lag(group),
+            lag: stream.lag(group).map(|lag| u64::try_from(lag).unwrap_or(0)),
             pending: group
                 .pending
                 .iter()

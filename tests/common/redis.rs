@@ -1,4 +1,4 @@
-//! A `redis-server` of a test's own, on a socket of its own.
+//! A `redis-server` of a test's own, on a socket of its own: Debian's, or whatever program `STREAMLOG_REDIS_SERVER` names.
 
 use std::io::Write;
 use std::os::unix::net::UnixStream;
@@ -10,7 +10,11 @@ use super::wire::{ANSWER_MAX, Wire};
 
 const SOCKET: &str = "socket";
 
+/// Major and minor.
+pub(crate) type Version = (u32, u32);
+
 pub(crate) struct Redis {
+    pub(crate) version: Version,
     server: Child,
     wire: Wire<UnixStream>,
     dir: tempfile::TempDir,
@@ -39,7 +43,8 @@ impl Redis {
     fn start() -> Option<Redis> {
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join(SOCKET);
-        let mut command = Command::new("redis-server");
+        let program = std::env::var_os("STREAMLOG_REDIS_SERVER").unwrap_or_else(|| "redis-server".into());
+        let mut command = Command::new(program);
         command.args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"]).arg(&socket);
         let server = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()?;
         let connection = (0..500).find_map(|_| {
@@ -48,7 +53,17 @@ impl Redis {
         });
         let connection = connection.expect("the server listens");
         connection.set_read_timeout(Some(ANSWER_MAX)).unwrap();
-        Some(Redis { server, wire: Wire::new(connection), dir })
+        let mut redis = Redis { version: (0, 0), server, wire: Wire::new(connection), dir };
+        redis.version = redis.asked_version();
+        Some(redis)
+    }
+
+    fn asked_version(&mut self) -> Version {
+        let Answer::Text(info) = self.call(&[b"INFO".to_vec(), b"server".to_vec()]) else { panic!("INFO is a text") };
+        let info = String::from_utf8(info).unwrap();
+        let version = info.lines().find_map(|line| line.strip_prefix("redis_version:")).expect("it has a version");
+        let mut numbers = version.split('.').map(|number| number.parse().unwrap());
+        (numbers.next().unwrap(), numbers.next().unwrap())
     }
 
     pub(crate) fn call(&mut self, words: &[Vec<u8>]) -> Answer {

@@ -25,6 +25,7 @@
 //! | files past the journal's end go before a new one is begun | they stay | long workloads |
 //! | replay leaves out what a stream's rows cover | it leaves out nothing | work amid checkpoints |
 //! | a new file has an identity that no file had | all have the same | entries all alike |
+//! | operations that are one are one record | a record each | long workloads |
 //! | an add is seen when it is durable | at once | disks that err |
 
 use streamlog::Sabotage;
@@ -202,6 +203,11 @@ fn it_is_noticed_where_replay_does_not_ask_what_rows_cover() {
 #[test]
 fn it_is_noticed_where_files_share_an_identity() {
     noticed(Broken::Disk(Lie::Identity), alike);
+}
+
+#[test]
+fn it_is_noticed_where_operations_that_are_one_are_a_record_each() {
+    noticed(Broken::Engine(Sabotage::RecordEach), long);
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod futures;
 mod names;
 mod publication;
 mod several;
+mod together;
 mod upkeep;
 mod waiting;
 mod witness;

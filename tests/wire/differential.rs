@@ -9,7 +9,7 @@ use crate::answer::Answer;
 use crate::ask::{Command, Random, command};
 use crate::compare::{Difference, LOOKS, are_answered_alike};
 use crate::known::{ends, seen};
-use crate::redis::Redis;
+use crate::redis::{Redis, Version};
 use crate::server::Server;
 use crate::wire::{Wire, request};
 
@@ -42,11 +42,14 @@ fn over_the_wire(test: &str, protocol: Protocol, sequence: impl FnMut(&mut Rando
     let Some(redis) = Redis::start_or_skip(test) else { return };
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start(&directory.path().join("data"), "os");
+    let version = redis.version;
     let (mut redis, mut ours) = (redis.connect(), server.connect());
     protocol.agree(&mut redis);
     protocol.agree(&mut ours);
-    let mut pieces = Random::new(0);
-    are_answered_alike(SEQUENCES, sequence, |commands| difference(&mut redis, &mut ours, commands, &mut pieces));
+    let mut pieces = Random::new(0, version);
+    are_answered_alike(version, SEQUENCES, sequence, |commands| {
+        difference(&mut redis, &mut ours, commands, &mut pieces, version)
+    });
 }
 
 fn difference(
@@ -54,6 +57,7 @@ fn difference(
     ours: &mut Wire<impl Read + Write>,
     commands: &[Command],
     pieces: &mut Random,
+    version: Version,
 ) -> Option<Difference> {
     // Whatever the last sequence left open.
     let first = ["UNWATCH", "MULTI", "DISCARD", "FLUSHALL"].map(command);
@@ -69,8 +73,8 @@ fn difference(
     let wanted = answers(&mut || redis.answer().unwrap());
     let got = answers(&mut || ours.answer().unwrap());
     for ((asked, want), got) in all.into_iter().zip(wanted).zip(got) {
-        let (want, got) = (seen(want), seen(got));
-        let (same, end) = compare(&want, &got);
+        let (want, got) = (seen(want, version), seen(got, version));
+        let (same, end) = compare(&want, &got, version);
         if !same {
             return Some(Difference { asked, want, got });
         }
@@ -82,7 +86,8 @@ fn difference(
 }
 
 /// Whether two answers are the same, as far as they can be compared; and whether no later ones can be, because two histories differ.
-fn compare(want: &Answer, got: &Answer) -> (bool, bool) {
+fn compare(want: &Answer, got: &Answer, version: Version) -> (bool, bool) {
+    let ends = |answer: &Answer| ends(answer, version);
     match (want, got) {
         (Answer::Array(wants), Answer::Array(gots)) if gots.iter().any(ends) => {
             let end = gots.iter().position(ends).unwrap();

@@ -53,12 +53,12 @@ impl Broker {
     pub(super) fn xinfo_groups(&self, key: &str) -> Result<Reply> {
         let group = |group: GroupInfo| {
             Reply::map([
-                ("name", Reply::bulk(group.name)),
+                ("name", Reply::bulk(&group.name)),
                 ("consumers", Reply::count(group.consumers as u64)),
                 ("pending", Reply::count(group.pending)),
                 ("last-delivered-id", Reply::id(group.last_delivered_id)),
                 ("entries-read", Reply::known(group.entries_read)),
-                ("lag", Reply::known(group.lag)),
+                ("lag", lag(&group)),
             ])
         };
         Ok(Reply::Array(self.stream(key)?.groups()?.into_iter().map(group).collect()))
@@ -80,6 +80,10 @@ impl Broker {
 
 fn named<const LEN: usize>(pairs: [(&str, Reply); LEN]) -> [(Reply, Reply); LEN] {
     pairs.map(|(name, value)| (Reply::bulk(name), value))
+}
+
+fn lag(group: &GroupInfo) -> Reply {
+    group.signed_lag.map_or(Reply::Null, Reply::Int)
 }
 
 /// The fields that `XINFO STREAM` has with and without `FULL`.
@@ -114,7 +118,7 @@ fn full_group(stream: &Stream, info: &GroupInfo, limit: usize) -> Result<Reply> 
         ("name", Reply::bulk(&info.name)),
         ("last-delivered-id", Reply::id(info.last_delivered_id)),
         ("entries-read", Reply::known(info.entries_read)),
-        ("lag", Reply::known(info.lag)),
+        ("lag", lag(info)),
         ("pel-count", Reply::count(info.pending)),
         ("pending", Reply::Array(rows.collect())),
         ("consumers", Reply::Array(consumers.collect::<Result<_>>()?)),

@@ -138,6 +138,9 @@ impl Broker {
             Ok(()) => Err(mistaken.error()),
             Err(error) => match (error.kind(), mistaken.family) {
                 (ErrorKind::NoSuchStream | ErrorKind::NoSuchGroup, Family::Entries) => Ok(Reply::Int(0)),
+                (ErrorKind::NoSuchStream | ErrorKind::NoSuchGroup, Family::EachEntry(ids)) => {
+                    Ok(write::nothing_of(ids))
+                }
                 _ => Err(error),
             },
         }

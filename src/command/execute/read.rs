@@ -6,7 +6,7 @@ use crate::clock::millis;
 use crate::command::{ReadLimits, Reply, Wait, XRange, XRead, XReadGroup};
 use crate::entry::Entry;
 use crate::error::Result;
-use crate::stream::{GroupStart, Message, Messages, ReadGroup, ReadStreams};
+use crate::stream::{Message, Messages, ReadGroup, ReadStreams};
 
 impl Broker {
     pub(super) fn xrange(&self, range: &XRange, backwards: bool) -> Result<Reply> {
@@ -45,13 +45,13 @@ impl Broker {
     }
 
     pub(super) fn xreadgroup(&self, read: &XReadGroup) -> Result<Reply> {
-        self.ask_group(read)?.next().map(|found| delivered(read, found))
+        self.ask_group(read)?.next().map(delivered)
     }
 
     /// [`xreadgroup`](Broker::xreadgroup) as a future.
     #[cfg(feature = "tokio")]
     pub(super) async fn xreadgroup_async(&self, read: &XReadGroup) -> Result<Reply> {
-        self.ask_group(read)?.next_async().await.map(|found| delivered(read, found))
+        self.ask_group(read)?.next_async().await.map(delivered)
     }
 
     fn ask_group(&self, read: &XReadGroup) -> Result<ReadGroup> {
@@ -78,14 +78,10 @@ fn found(found: Vec<(String, Vec<Entry>)>) -> Reply {
     pairs_or_null(found.into_iter().map(|(key, found)| (Reply::bulk(key), entries(&found))).collect())
 }
 
-fn delivered(read: &XReadGroup, found: Vec<(String, Messages)>) -> Reply {
-    // A history ends it: what is read after one is not claimed.
-    let histories = read.streams.iter().position(|(_, from)| *from != GroupStart::New);
-    let claims = &read.streams[..histories.unwrap_or(read.streams.len())];
-    let claims = |key: &str| read.claim.is_some() && claims.iter().any(|(stream, _)| stream == key);
+fn delivered(found: Vec<(String, Messages)>) -> Reply {
     let pairs = found.into_iter().map(|(key, messages)| {
-        let entries = if claims(&key) {
-            // Those found to be deleted are pending no more, and not spoken of.
+        // Of what is named after a history nothing is claimed, and nothing told of that.
+        let entries = if messages.claimed {
             Reply::Array(messages.iter().map(claimed_entry).collect())
         } else {
             let gone = |id| Reply::Array(vec![Reply::id(id), Reply::NullArray]);

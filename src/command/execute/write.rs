@@ -24,12 +24,12 @@ impl Broker {
     }
 
     pub(super) fn xdelex(&self, key: &str, references: References, ids: &[Id]) -> Result<Reply> {
-        self.on(key, nothing_of(ids), |stream| stream.remove(ids, references).map(removals))
+        self.on(key, nothing_of(ids.len()), |stream| stream.remove(ids, references).map(removals))
     }
 
     pub(super) fn xackdel(&self, key: &str, group: &str, references: References, ids: &[Id]) -> Result<Reply> {
         let done = self.group(key, group).and_then(|group| group.ack_and_delete(ids, references));
-        or(done.map(removals), ErrorKind::NoSuchGroup, nothing_of(ids))
+        or(done.map(removals), ErrorKind::NoSuchGroup, nothing_of(ids.len()))
     }
 
     pub(super) fn xcfgset(&self, set: &XCfgSet) -> Result<Reply> {
@@ -57,9 +57,9 @@ impl Broker {
     }
 }
 
-/// What becomes of IDs where there is no stream, or no group.
-fn nothing_of(ids: &[Id]) -> Reply {
-    Reply::Array(ids.iter().map(|_| removal(Removal::Missing)).collect())
+/// What becomes of so many IDs where there is no stream, or no group.
+pub(super) fn nothing_of(ids: usize) -> Reply {
+    Reply::Array(std::iter::repeat_n(Removal::Missing, ids).map(removal).collect())
 }
 
 fn removals(removals: Vec<Removal>) -> Reply {

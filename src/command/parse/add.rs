@@ -90,13 +90,14 @@ pub(super) fn xadd(args: &[&[u8]]) -> Result<Command> {
         } else if is(option, "NOMKSTREAM") {
             said.no_make_stream = true;
         } else if !said.take_idempotent(option, &mut options)? && !said.take(option, &mut options)? {
-            break id_spec(option)?;
+            let id = id_spec(option)?;
+            if said.idempotent.is_some() {
+                return Err(invalid("syntax error, IDMP/IDMPAUTO can be used only with auto-generated IDs"));
+            }
+            break id;
         }
     };
     let trim = said.trim()?;
-    if said.idempotent.is_some() && id != IdSpec::Auto {
-        return Err(invalid("syntax error, IDMP/IDMPAUTO can be used only with auto-generated IDs"));
-    }
     let (pairs, odd) = options.rest.as_chunks::<2>();
     if pairs.is_empty() || !odd.is_empty() {
         return Err(wrong_arity("xadd"));
@@ -123,7 +124,7 @@ impl Said {
         if self.idempotent.is_some() {
             return Err(invalid("syntax error, IDMP/IDMPAUTO specified multiple times"));
         }
-        idempotent.check()?;
+        idempotent.check().map_err(|error| invalid(format!("syntax error, {error}")))?;
         self.idempotent = Some(idempotent);
         Ok(true)
     }

@@ -30,17 +30,25 @@ pub(super) fn xack(args: &[&[u8]]) -> Result<Command> {
 }
 
 pub(super) fn xdelex(args: &[&[u8]]) -> Result<Command> {
-    let (references, ids) = references_and_ids(&args[2..])?;
-    Ok(Command::XDelEx { key: name(args[1])?, references, ids })
+    let (references, given) = references_and_ids(&args[2..])?;
+    let key = name(args[1])?;
+    match ids(given) {
+        Ok(ids) => Ok(Command::XDelEx { key, references, ids }),
+        Err(error) => Ok(mistaken(args, Family::EachEntry(given.len()), vec![(key, None)], &error)),
+    }
 }
 
 pub(super) fn xackdel(args: &[&[u8]]) -> Result<Command> {
-    let (references, ids) = references_and_ids(&args[3..])?;
-    Ok(Command::XAckDel { key: name(args[1])?, group: name(args[2])?, references, ids })
+    let (references, given) = references_and_ids(&args[3..])?;
+    let (key, group) = (name(args[1])?, name(args[2])?);
+    match ids(given) {
+        Ok(ids) => Ok(Command::XAckDel { key, group, references, ids }),
+        Err(error) => Ok(mistaken(args, Family::EachEntry(given.len()), vec![(key, Some(group))], &error)),
+    }
 }
 
-/// `[KEEPREF|DELREF|ACKED] IDS n id…`, in any order.
-fn references_and_ids(args: &[&[u8]]) -> Result<(References, Vec<Id>)> {
+/// `[KEEPREF|DELREF|ACKED] IDS n id…`, in any order; what is given for IDs is not read yet.
+fn references_and_ids<'a>(args: &'a [&'a [u8]]) -> Result<(References, &'a [&'a [u8]])> {
     let (mut said, mut found) = (None, None);
     let mut options = Options::new(args);
     while let Some(option) = options.next() {
@@ -58,7 +66,7 @@ fn references_and_ids(args: &[&[u8]]) -> Result<(References, Vec<Id>)> {
         }
     }
     let found = found.ok_or_else(|| invalid("IDS option is required"))?;
-    Ok((said.unwrap_or_default(), ids(found)?))
+    Ok((said.unwrap_or_default(), found))
 }
 
 pub(super) fn xnack(args: &[&[u8]]) -> Result<Command> {

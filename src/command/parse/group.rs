@@ -107,10 +107,16 @@ fn settings(args: &[&[u8]], key: &str) -> Result<Command> {
     while let Some(option) = options.next() {
         let number = |arg: &[u8]| int(arg).map(|number| u32::try_from(number).unwrap_or(0));
         if let Some(arg) = options.value(option, "IDMP-DURATION") {
+            if seconds.is_some() {
+                return Err(invalid("IDMP-DURATION specified multiple times"));
+            }
             let number = number(arg)?;
             Idempotency::default().seconds(number)?;
             seconds = Some(number);
         } else if let Some(arg) = options.value(option, "IDMP-MAXSIZE") {
+            if ids.is_some() {
+                return Err(invalid("IDMP-MAXSIZE specified multiple times"));
+            }
             let number = number(arg)?;
             Idempotency::default().ids(number)?;
             ids = Some(number);

@@ -76,7 +76,7 @@ fn options<'a>(args: &'a [&'a [u8]], in_group: bool) -> Result<Said<'a>> {
             if !in_group {
                 return Err(not_for_xread("CLAIM"));
             }
-            let ms = int_or(ms, "min-idle-time is not an integer")?;
+            let ms = int_or(ms, "min-idle-time is not an integer or out of range")?;
             said.claim = Some(idle(
                 u64::try_from(ms).map(|_| ms).map_err(|_| invalid("min-idle-time must be a positive integer"))?,
             ));
@@ -105,10 +105,14 @@ fn unbalanced(in_group: bool) -> &'static str {
     }
 }
 
+/// A longer wait ends at a time that Redis has no number for: 64 years after the epoch there is room for these.
+const WAIT_MS_MAX: u64 = i64::MAX as u64 - (1 << 41);
+
 fn wait(arg: &[u8]) -> Result<Wait> {
     let ms = int_or(arg, "timeout is not an integer or out of range")?;
     match u64::try_from(ms) {
         Err(_) => Err(invalid("timeout is negative")),
+        Ok(ms) if ms > WAIT_MS_MAX => Err(invalid("timeout is out of range")),
         Ok(0) => Ok(Wait::Forever),
         Ok(ms) => Ok(Wait::AtMost(Duration::from_millis(ms))),
     }

@@ -241,7 +241,8 @@ impl Model {
         if self.streams.contains_key(to) && !replace {
             return Ok(flag(false));
         }
-        self.streams.insert(to.to_owned(), copy);
+        let copy = self.streams.entry(to.to_owned()).insert_entry(copy).into_mut();
+        copy.groups.values_mut().for_each(Group::forget_turns);
         self.schedule.stream_is_gone(to);
         Ok(flag(true))
     }

@@ -15,6 +15,8 @@ pub(crate) struct Group {
     pub(crate) entries_read: Option<u64>,
     pub(crate) pending: BTreeMap<Id, Pending>,
     pub(crate) consumers: BTreeMap<String, Consumer>,
+    /// Counts deliveries.
+    pub(super) turns: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -26,6 +28,8 @@ pub(crate) struct Pending {
     pub(crate) deliveries: u32,
     /// When it was last delivered, counted in moments.
     moment: u64,
+    /// Which came first of those delivered in one millisecond.
+    turn: u64,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -65,9 +69,14 @@ impl Group {
             },
             counted,
         );
-        let row = Pending { consumer: String::new(), delivered_ms: now_ms + delay_ms, deliveries, moment: 0 };
+        let row = Pending { consumer: String::new(), delivered_ms: now_ms + delay_ms, deliveries, moment: 0, turn: 0 };
         self.pending.insert(id, row);
         true
+    }
+
+    /// What was delivered in one millisecond is from now on in the order of IDs.
+    pub(crate) fn forget_turns(&mut self) {
+        self.pending.values_mut().for_each(|row| row.turn = 0);
     }
 }
 
@@ -131,7 +140,9 @@ impl Asking<'_> {
 
     /// Makes an entry pending with the consumer, whoever had it.
     fn deliver(&mut self, id: Id, delivered_ms: u64, deliveries: u32, before: Before, out: &mut Delivered) {
-        let row = Pending { consumer: self.consumer.clone(), delivered_ms, deliveries, moment: self.moment };
+        self.group.turns += 1;
+        let (consumer, turn) = (self.consumer.clone(), self.group.turns);
+        let row = Pending { consumer, delivered_ms, deliveries, moment: self.moment, turn };
         self.group.pending.insert(id, row);
         out.messages.push((id, deliveries, before, self.stream.entries[&id].clone()));
         self.recorded = true;
@@ -150,8 +161,9 @@ impl Asking<'_> {
                 delivered.messages.push((id, 1, (0, 0), fields.clone()));
             } else {
                 self.deliver(id, self.now_ms, 1, (0, 0), delivered);
+                self.got = true;
             }
-            (self.got, self.recorded) = (true, true);
+            self.recorded = true;
         }
         // Nothing but what is gone is nothing: one that waits waits on.
         if delivered.messages.is_empty() {
@@ -174,11 +186,12 @@ impl Asking<'_> {
             }
             None => false,
         };
-        // Redis does not look at what is pending where there are no entries at all.
-        let due = self.group.pending.iter().filter(|(_, row)| !self.stream.entries.is_empty() && is_due(row));
-        let mut due: Vec<_> = due.map(|(&id, row)| (!row.is_released(), row.delivered_ms, id)).collect();
+        // What is gone stays pending, unless it is had from others; of nothing at all nobody looks what is gone.
+        let stays = |id| !self.stream.entries.contains_key(id) && (!from_others || self.stream.entries.is_empty());
+        let due = self.group.pending.iter().filter(|(id, row)| !stays(id) && is_due(row));
+        let mut due: Vec<_> = due.map(|(&id, row)| (!row.is_released(), row.delivered_ms, row.turn, id)).collect();
         due.sort_unstable();
-        for (_, _, id) in due {
+        for (.., id) in due {
             if delivered.messages.len() < count {
                 self.claim_one(id, 0, &HowToClaim::default(), delivered);
             }

@@ -117,7 +117,7 @@ impl Group {
             ("pending", count(self.pending.len() as u64)),
             ("last-delivered-id", id_of(self.cursor)),
             ("entries-read", known(self.entries_read)),
-            ("lag", known(stream.lag(self))),
+            ("lag", stream.lag(self).map_or(Reply::Null, Reply::Int)),
         ]))
     }
 
@@ -155,7 +155,7 @@ impl Group {
             ("name", bulk(name)),
             ("last-delivered-id", id_of(self.cursor)),
             ("entries-read", known(self.entries_read)),
-            ("lag", known(stream.lag(self))),
+            ("lag", stream.lag(self).map_or(Reply::Null, Reply::Int)),
             ("pel-count", count(self.pending.len() as u64)),
             ("pending", Reply::Array(rows.collect())),
             ("consumers", Reply::Array(consumers.collect())),

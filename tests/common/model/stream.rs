@@ -75,11 +75,11 @@ impl Stream {
         if references == References::Acknowledged && self.is_referenced(id) {
             return Removal::Referenced;
         }
+        self.forget(id, references);
         if self.entries.remove(&id).is_none() {
             return Removal::Missing;
         }
         self.max_deleted_id = self.max_deleted_id.max(id);
-        self.forget(id, references);
         Removal::Removed
     }
 
@@ -152,14 +152,14 @@ impl Stream {
         }
     }
 
-    pub(crate) fn lag(&self, group: &Group) -> Option<u64> {
+    pub(crate) fn lag(&self, group: &Group) -> Option<i64> {
         let Some(first) = self.first_id() else { return Some(0) };
         if group.cursor < first && self.max_deleted_id < first {
-            return Some(self.entries.len() as u64);
+            return Some(self.entries.len().cast_signed() as i64);
         }
         let counted = group.entries_read.filter(|_| !self.tombstone_from(group.cursor));
         let read = counted.or_else(|| self.estimate(group.cursor))?;
-        Some(self.entries_added.saturating_sub(read))
+        Some(self.entries_added.cast_signed() - read.cast_signed())
     }
 
     pub(super) fn entries_read_after(&self, group: &Group, id: Id) -> Option<u64> {
