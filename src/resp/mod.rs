@@ -23,6 +23,7 @@ mod connection;
 mod encode;
 mod listener;
 mod memory;
+mod open_files;
 mod options;
 mod password;
 pub(crate) mod request;

@@ -104,7 +104,8 @@ impl Builder {
     }
 
     /// Connections at a time: 10,000 if not said (`maxclients`). One more is told so and closed: each takes an open file and some
-    /// kilobytes.
+    /// kilobytes. Where the system lets the process have fewer files open (on Linux), there are as many connections as leave the
+    /// broker its own.
     pub fn clients_max(mut self, clients: usize) -> Builder {
         self.options.clients_max = clients;
         self

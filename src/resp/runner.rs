@@ -168,6 +168,7 @@ impl Runner {
 
     /// The same for what is encoded already, and is no error.
     fn answer_encoded(&mut self, spec: &Spec, took: Duration, reply: &[u8]) {
+        self.session.client.ran();
         self.running.shared.stats.note(spec, took, None);
         if self.session.ends_command() {
             self.output.extend_from_slice(reply);
