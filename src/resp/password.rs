@@ -55,7 +55,7 @@ mod tests {
         let builder = crate::resp::Server::builder(&broker).password([201, 202, 203]);
         let settings = crate::resp::config::Settings::new(1, 1, None, Password::new([201, 202, 203]), true);
         for shown in [format!("{builder:?}"), format!("{settings:?}")] {
-            assert!(!shown.contains("202") && shown.contains("Password(..)"), "{shown}");
+            assert!(!shown.contains("201, 202") && shown.contains("Password(..)"), "{shown}");
         }
     }
 }
