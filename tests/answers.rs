@@ -205,3 +205,21 @@ fn a_group_that_counts_as_having_read_more_than_there_is_lags_by_less_than_nothi
     let group = broker.stream("s").unwrap().group("g").existing().unwrap();
     assert_eq!(group.info().unwrap().lag, Some(0), "by a handle there is nothing left to be delivered");
 }
+
+/// Options of `XGROUP` that were said twice were taken.
+#[test]
+fn a_group_is_made_and_set_with_each_option_said_once() {
+    let broker = after(&["XADD s 1-1 f v"]);
+    let create = "XGROUP CREATE s g 0 ENTRIESREAD 1 ENTRIESREAD 2";
+    let wrong = |what| format!("ERR unknown subcommand or wrong number of arguments for '{what}'. Try XGROUP HELP.");
+    assert_eq!(ask(&broker, create), wrong("CREATE"));
+    assert!(ask(&broker, &create.replace(" s ", " none ")).starts_with("ERR The XGROUP subcommand requires the key"));
+    assert_eq!(
+        ask(&broker, "XGROUP CREATE s g 0 MKSTREAM MKSTREAM MKSTREAM"),
+        "OK",
+        "of so few arguments nobody counts"
+    );
+    assert_eq!(ask(&broker, "XGROUP SETID s g 0 ENTRIESREAD 1 ENTRIESREAD 2"), wrong("SETID"));
+    let none = "NOGROUP No such consumer group 'h' for key name 's'";
+    assert_eq!(ask(&broker, "XGROUP SETID s h 0 ENTRIESREAD 1 ENTRIESREAD 2"), none);
+}

@@ -613,3 +613,65 @@ fn under_always_an_entry_can_be_read_by_the_time_its_add_returned() {
         broker.close().unwrap();
     });
 }
+
+/// Whoever waited in a group of a stream whose name another took over was told that the group was gone, though the other had one of
+/// its name, with entries: in Redis the name and the group are looked up again when all is done.
+#[test]
+fn a_stream_that_takes_over_a_name_serves_those_who_wait_in_its_group_of_the_same_name() {
+    type TakeOver = fn(&Stream);
+    let ways: [TakeOver; 2] = [|other| other.rename_to("orders").unwrap(), |other| other.copy_to("orders").unwrap()];
+    for take_over in ways {
+        watched(move || {
+            let (broker, stream, group) = in_memory();
+            let other = broker.stream("refunds").unwrap();
+            // So that the groups have other numbers.
+            other.group("audit").create().unwrap();
+            add(&other, 1);
+            thread::scope(|scope| {
+                let lost = stream.group("lost").ensure().unwrap();
+                let (first, second) = (waiter(scope, &group, "a", 1), waiter(scope, &lost, "b", 1));
+                other.group("billing").from_start().create().unwrap();
+                take_over(&other);
+                assert_eq!(got(first), ids([1]));
+                assert_eq!(kind(second), ErrorKind::NoSuchGroup);
+            });
+            let pending = stream.group("billing").existing().unwrap().pending().unwrap();
+            assert_eq!(pending.consumers, [("a".to_owned(), 1)]);
+        });
+    }
+}
+
+/// A stream that was deleted and made again by one transaction left those who waited in its group without it.
+#[test]
+fn a_stream_deleted_and_made_again_in_one_stroke_is_waited_in_as_before() {
+    use streamlog::command::Command;
+
+    watched(|| {
+        let (broker, stream, group) = in_memory();
+        let parse = |words: &str| Command::parse(&words.split(' ').collect::<Vec<_>>()).unwrap();
+        thread::scope(|scope| {
+            let first = waiter(scope, &group, "a", 1);
+            let again = ["DEL orders", "XGROUP CREATE orders billing $ MKSTREAM"].map(parse);
+            broker.execute_all(&again).unwrap();
+            until_waiting(&stream, 1);
+            add(&stream, 7);
+            assert_eq!(got(first), ids([7]));
+        });
+    });
+}
+
+/// One who waited for the last entry of an empty stream got all that came at once: the last is to be the last when it looks.
+#[test]
+fn one_who_waits_for_the_last_entry_gets_only_that() {
+    watched(|| {
+        let (_broker, stream, _) = in_memory();
+        thread::scope(|scope| {
+            let last = stream.read(StartAt::Last).block_forever();
+            let reader = scope.spawn(move || last.next().unwrap());
+            until_waiting(&stream, 1);
+            add_batch(&stream, [1, 2, 3]);
+            let got: Vec<Id> = reader.join().unwrap().iter().map(|entry| entry.id).collect();
+            assert_eq!(got, ids([3]));
+        });
+    });
+}

@@ -392,3 +392,22 @@ fn a_count_of_0_is_what_redis_takes_it_for() {
     }
     assert_eq!(claim.error_text(&broker.execute(&claim).unwrap_err()), "ERR COUNT must be > 0");
 }
+
+/// Redis's own test of `XDEL` adds entries until the tree has more than 20 keys, which it never had here: it added for ever.
+#[test]
+fn the_tree_that_is_not_there_grows_with_its_entries() {
+    let broker = Broker::in_memory().unwrap();
+    let keys = || {
+        let info = broker.execute(&Command::parse(&["XINFO", "STREAM", "s"]).unwrap()).unwrap();
+        let Reply::Map(fields) = info else { panic!("{info:?}") };
+        let of = |name: &str| fields.iter().find(|field| field.0 == Reply::bulk(name)).unwrap().1.clone();
+        (of("radix-tree-keys"), of("radix-tree-nodes"))
+    };
+    let stream = broker.stream("s").unwrap();
+    stream.add([("n", "1")]).unwrap();
+    assert_eq!(keys(), (Reply::Int(1), Reply::Int(2)));
+    for _ in 0..100 {
+        stream.add([("n", "1")]).unwrap();
+    }
+    assert_eq!(keys(), (Reply::Int(2), Reply::Int(3)));
+}

@@ -392,6 +392,14 @@ fn of_what_was_delivered_in_one_millisecond_what_came_first_is_claimed_first() {
     let broker = open();
     let group = broker.stream("orders").unwrap().group("billing").existing().unwrap();
     assert_eq!(claimed(&group), ids(1..=4), "after it was opened again");
+    drop(group);
+    broker.close().unwrap();
+    let broker = open();
+    let group = broker.stream("orders").unwrap().group("billing").existing().unwrap();
+    // At the time at which the process before delivered the others.
+    group.consumer("y").claim(&ids([1])).run().unwrap();
+    clock.advance(ms(1));
+    assert_eq!(claimed(&group), ids([2, 3, 4, 1]));
 }
 
 /// One who waits to claim what was deleted meanwhile looks once, and waits on.

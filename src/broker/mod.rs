@@ -263,7 +263,6 @@ impl Broker {
     }
 
     /// What can be set while it is open.
-    #[cfg(any(test, feature = "resp"))]
     pub(crate) fn adjustable(&self) -> &crate::stream::adjustable::Adjustable {
         &self.open.core.adjustable
     }

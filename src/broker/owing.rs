@@ -32,16 +32,16 @@ impl Broker {
         self.open.core.settled(work).await
     }
 
-    /// Waits until what is owed is as durable as it is to be, and seen by others. Whoever is first after all others of its thread
-    /// had their turn writes or syncs for all, and the thread stands still meanwhile.
+    /// Waits until what is owed is as durable as it is to be, and seen by others. Where it has `company` on its thread, all of
+    /// that have their turn first. Whoever is first then writes or syncs for all, and the thread stands still meanwhile.
     ///
     /// # Errors
     ///
     /// What the sync failed with.
     #[cfg(feature = "resp")]
-    pub(crate) async fn settle(&self, owed: Owed) -> Result<()> {
+    pub(crate) async fn settle(&self, owed: Owed, company: bool) -> Result<()> {
         let core = &self.open.core;
-        if core.journal.settled() < owed.synced || core.shown_lsn() < owed.written {
+        if company && (core.journal.settled() < owed.synced || core.shown_lsn() < owed.written) {
             tokio::task::yield_now().await;
         }
         core.settle(owed.synced, Syncs::Poll).await?;

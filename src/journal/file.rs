@@ -28,8 +28,9 @@ pub(crate) const RECORD: u8 = 0;
 pub(crate) const SNAPSHOT: u8 = 2;
 pub(crate) const MARK: u8 = 3;
 
-/// Zeros are written this many at a time.
-const FILL_BYTES: usize = 1 << 20;
+/// Zeros are written this many at a time: a page. What Linux caches of one write it keeps together, and where that is much each small
+/// write into it costs several times as much (ext4 goes through all of its blocks).
+const FILL_BYTES: usize = 4 << 10;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct JournalHeader {

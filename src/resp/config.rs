@@ -1,11 +1,11 @@
 //! What is set of a server, and can be while it runs (`CONFIG`); and the password. Knows what may be said of each setting, in
 //! Redis's words; not how it is asked.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
-use super::password::Password;
 use super::shared::Shared;
 use crate::idempotency::Idempotency;
 use crate::options::Durability;
@@ -19,7 +19,7 @@ pub(crate) struct Settings {
     idle_seconds_max: AtomicU64,
     /// Told when asked, and nothing else: nodes here have as many entries as are set, however large.
     node_bytes_max: AtomicU64,
-    password: RwLock<Option<Password>>,
+    password: RwLock<Option<Secret>>,
     /// Whether there may be no password: the server is to be reached from this machine only.
     local: bool,
 }
@@ -30,7 +30,7 @@ impl Settings {
         clients_max: usize,
         bulk_bytes_max: usize,
         idle_max: Option<Duration>,
-        password: Option<Password>,
+        password: Option<Secret>,
         local: bool,
     ) -> Settings {
         Settings {
@@ -66,18 +66,45 @@ impl Settings {
     /// Whether this is the password, in a time that tells nothing of it; `true` if there is none.
     pub(crate) fn is_password(&self, said: &[u8]) -> bool {
         let password = self.password.read().unwrap_or_else(PoisonError::into_inner);
-        password.as_ref().is_none_or(|password| password.is(said))
+        password.as_ref().is_none_or(|Secret(password)| same(password, said))
     }
 
     fn password(&self) -> String {
         let password = self.password.read().unwrap_or_else(PoisonError::into_inner);
-        password.as_ref().map_or_else(String::new, |password| String::from_utf8_lossy(password.bytes()).into_owned())
+        password.as_ref().map_or_else(String::new, |Secret(bytes)| String::from_utf8_lossy(bytes).into_owned())
     }
 
     fn set_password(&self, password: &[u8]) {
-        let password = Password::new(password);
-        *self.password.write().unwrap_or_else(PoisonError::into_inner) = password;
+        *self.password.write().unwrap_or_else(PoisonError::into_inner) = Secret::new(password.to_vec());
     }
+}
+
+/// A password: nothing that is written for people shows it.
+#[derive(Clone)]
+pub(crate) struct Secret(Vec<u8>);
+
+impl Secret {
+    /// An empty one is none.
+    pub(crate) fn new(password: Vec<u8>) -> Option<Secret> {
+        Some(password).filter(|password| !password.is_empty()).map(Secret)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(a password)")
+    }
+}
+
+/// Whether two are equal, in a time that depends on the length of what was said and on nothing of the secret.
+fn same(secret: &[u8], said: &[u8]) -> bool {
+    let mut differ = secret.len() ^ said.len();
+    for (at, byte) in said.iter().enumerate() {
+        // Beyond its end the secret is compared with bytes of itself: the lengths differ then anyway.
+        let other = secret.get(at % secret.len().max(1)).copied().unwrap_or_default();
+        differ |= usize::from(std::hint::black_box(byte ^ other));
+    }
+    std::hint::black_box(differ) == 0
 }
 
 /// One setting.
@@ -95,7 +122,9 @@ pub(crate) enum MayBe {
     Number(u64, u64, fn(&Shared, u64)),
     /// The same, in bytes: `512mb` will do.
     Bytes(u64, u64, fn(&Shared, u64)),
-    /// These words, each of them what it is already: the broker's own, chosen when it was opened.
+    /// What it is: that can be said again. Otherwise Redis would take one of these words, and nothing but them.
+    ///
+    /// It is what the broker was opened with, or the server started.
     Same(&'static [&'static str]),
     /// Any bytes, if this has nothing against it.
     Any(fn(&Shared, &[u8]) -> Result<(), String>, fn(&Shared, &[u8])),
@@ -143,7 +172,7 @@ impl Setting {
                     _ if !is_one_of(value, words) && words.len() > 1 => {
                         format!("argument(s) must be one of the following: {}", words.join(", "))
                     }
-                    _ => "it is the broker's, and cannot be set while that is open".to_owned(),
+                    _ => "it cannot be set while the server runs".to_owned(),
                 })
             }
             MayBe::Any(check, set) => {
@@ -199,7 +228,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         may_be: MayBe::Same(&["everysec", "always", "no"]),
     },
     Setting { name: "appendonly", get: |_| "yes".to_owned(), may_be: MayBe::Same(&["yes", "no"]) },
-    Setting { name: "bind", get: |shared| shared.listens.bind.join(" "), may_be: MayBe::Fixed },
+    Setting { name: "bind", get: |shared| shared.listens.bind.join(" "), may_be: MayBe::Same(&[]) },
     Setting { name: "databases", get: |_| "1".to_owned(), may_be: MayBe::Fixed },
     Setting {
         name: "maxclients",
@@ -208,9 +237,9 @@ pub(crate) static SETTINGS: &[Setting] = &[
             shared.settings.clients_max.store(clients as usize, Ordering::Relaxed);
         }),
     },
-    Setting { name: "maxmemory", get: |_| "0".to_owned(), may_be: MayBe::Fixed },
-    Setting { name: "maxmemory-policy", get: |_| "noeviction".to_owned(), may_be: MayBe::Fixed },
-    Setting { name: "port", get: |shared| shared.listens.port.to_string(), may_be: MayBe::Fixed },
+    Setting { name: "maxmemory", get: |_| "0".to_owned(), may_be: MayBe::Same(&["0"]) },
+    Setting { name: "maxmemory-policy", get: |_| "noeviction".to_owned(), may_be: MayBe::Same(&["noeviction"]) },
+    Setting { name: "port", get: |shared| shared.listens.port.to_string(), may_be: MayBe::Same(&[]) },
     Setting {
         name: "proto-max-bulk-len",
         get: |shared| shared.settings.bulk_bytes_max().to_string(),
@@ -273,6 +302,20 @@ pub(crate) static SETTINGS: &[Setting] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_password_is_that_and_nothing_else() {
+        let settings = Settings::new(1, 1, None, Secret::new(b"secret".to_vec()), true);
+        assert!(settings.is_password(b"secret"));
+        // Not as text, nor byte by byte.
+        let shown = format!("{settings:?}");
+        assert!(!shown.contains("secret") && !shown.contains("115, 101"), "{shown}");
+        for other in [&b""[..], b"s", b"secre", b"secrets", b"secretsecret", b"Secret", &[0; 6]] {
+            assert!(!settings.is_password(other));
+        }
+        let none = Settings::new(1, 1, None, Secret::new(Vec::new()), true);
+        assert!(!none.has_password() && none.is_password(b"anything"));
+    }
 
     #[test]
     fn bytes_have_units_as_in_redis() {

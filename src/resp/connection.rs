@@ -11,6 +11,7 @@
 //! Nothing is read while a reply is not written: a client that does not read holds what one turn answered, and nobody else.
 //! A turn is bounded, so that the other connections of the thread get theirs.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::{pending, poll_fn};
 use std::pin::{Pin, pin};
@@ -59,8 +60,8 @@ struct Connection {
     parser: Parser,
     input: Input,
     runner: Runner,
-    /// Until when the password is to be given.
-    password_until: time::Instant,
+    /// Until when the password is to be given, if it is to be.
+    password_until: Option<time::Instant>,
     /// So many bytes of the output owe nothing.
     settled: usize,
 }
@@ -74,13 +75,42 @@ enum Turn {
     /// What is owed is to be settled before the next request.
     Unsettled,
     Waits(&'static Spec, Box<Command>),
+    /// The connection is to end at once.
+    Over,
 }
 
 /// The connection is over; what there was to say was said, or cannot be.
 struct Over;
 
+thread_local! {
+    /// How many connections this thread serves.
+    static SERVED: Cell<usize> = const { Cell::new(0) };
+}
+
+/// A connection that is counted until this is dropped, by the thread that serves it.
+struct Served;
+
+impl Served {
+    fn one_more() -> Served {
+        SERVED.set(SERVED.get() + 1);
+        Served
+    }
+
+    /// Whether the connection that is asked for is not the only one.
+    fn has_company() -> bool {
+        SERVED.get() > 1
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        SERVED.set(SERVED.get() - 1);
+    }
+}
+
 /// Serves a client until it goes or is to go.
 pub(super) async fn serve(socket: Unowned, admitted: Admitted, running: Arc<Running>) {
+    let _served = Served::one_more();
     let Ok(socket) = socket.adopt() else { return };
     let client = Arc::clone(&admitted.client);
     let session = Session::new(Arc::clone(&client), !running.shared.settings.has_password());
@@ -89,26 +119,25 @@ pub(super) async fn serve(socket: Unowned, admitted: Admitted, running: Arc<Runn
         client,
         parser: Parser::default(),
         input: Input::default(),
-        password_until: time::Instant::now() + running.options.password_wait,
+        password_until: None,
         runner: Runner::new(running, session),
         settled: 0,
     };
-    connection.run().await;
+    let Err(Over) = connection.go_on().await;
 }
 
 impl Connection {
-    async fn run(mut self) {
-        let Err(Over) = self.go_on().await;
-    }
-
-    async fn go_on(&mut self) -> Result<Infallible, Over> {
+    async fn go_on(mut self) -> Result<Infallible, Over> {
         loop {
+            self.ask_password()?;
             self.read().await?;
             loop {
                 let turn = self.turn();
-                // Also of one that is over: others would see what it wrote only when somebody else writes.
+                // Even for a client that is told nothing: others are to see what was done for it.
                 self.settle().await;
-                let turn = turn?;
+                if matches!(turn, Turn::Over) {
+                    return Err(Over);
+                }
                 if matches!(turn, Turn::Unsettled) && !self.runner.session.ends {
                     continue;
                 }
@@ -120,12 +149,23 @@ impl Connection {
                     return Err(Over);
                 }
                 match turn {
-                    Turn::Dry => break,
+                    Turn::Dry | Turn::Over => break,
                     Turn::Full | Turn::Unsettled => tokio::task::yield_now().await,
                     Turn::Waits(spec, command) => self.wait(spec, &command).await?,
                 }
             }
         }
+    }
+
+    /// Gives a client that is to give the password so much time for that, and no more.
+    fn ask_password(&mut self) -> Result<(), Over> {
+        if !self.runner.is_stranger() {
+            self.password_until = None;
+            return Ok(());
+        }
+        let now = time::Instant::now();
+        let until = *self.password_until.get_or_insert(now + self.runner.running.options.password_wait);
+        if now < until { Ok(()) } else { Err(Over) }
     }
 
     /// Waits for more of what the client sends.
@@ -137,7 +177,7 @@ impl Connection {
                 biased;
                 ready = poll_fn(|cx| self.socket.poll_read_ready(cx)) => ready.map_err(|_| Over)?,
                 _ = self.client.signal() => return Err(Over),
-                () = late(self.password_until, self.runner.is_stranger()) => return Err(Over),
+                () = late(self.password_until) => return Err(Over),
             }
             if self.read_now().await? > 0 {
                 return Ok(());
@@ -163,15 +203,13 @@ impl Connection {
     }
 
     /// Has requests run, as long as there are whole ones and it is this connection's turn.
-    fn turn(&mut self) -> Result<Turn, Over> {
+    fn turn(&mut self) -> Turn {
         if self.runner.output.capacity() == 0 {
             self.runner.output = buffers::take();
         }
-        let output_bytes_max = self.runner.running.options.output_bytes_max;
         let mut turn = Turn::Full;
         for _ in 0..TURN_REQUESTS_MAX {
             let limits = self.limits();
-            let before = self.runner.output.len();
             match self.parser.parse(self.input.unread(), &limits) {
                 Ok(Some(len)) => {
                     let step = match self.parser.arguments() {
@@ -195,19 +233,18 @@ impl Connection {
                 }
                 Err(error) => self.runner.protocol_error(&error.to_string()),
             }
-            if self.runner.output.len() - before > output_bytes_max {
+            if self.runner.is_over {
                 self.runner.running.shared.stats.output_cut_off.fetch_add(1, Ordering::Relaxed);
-                return Err(Over);
             }
-            if self.client.is_killed() {
-                return Err(Over);
+            if self.client.is_killed() || self.runner.is_over {
+                return Turn::Over;
             }
             if self.runner.session.ends || self.runner.output.len() > TURN_OUTPUT_BYTES {
                 break;
             }
         }
         self.show();
-        Ok(turn)
+        turn
     }
 
     fn limits(&self) -> Limits {
@@ -235,7 +272,7 @@ impl Connection {
             self.settled = self.runner.output.len();
             return;
         }
-        match self.runner.running.shared.broker.settle(self.runner.owed).await {
+        match self.runner.running.shared.broker.settle(self.runner.owed, Served::has_company()).await {
             Ok(()) => self.settled = self.runner.output.len(),
             Err(error) => {
                 self.runner.output.truncate(self.settled);
@@ -254,7 +291,7 @@ impl Connection {
                 biased;
                 written = self.socket.write(rest) => written,
                 () = self.client.killed() => return Err(Over),
-                () = late(self.password_until, self.runner.is_stranger()) => return Err(Over),
+                () = late(self.password_until) => return Err(Over),
             };
             let bytes = written.ok().filter(|&bytes| bytes > 0).ok_or(Over)?;
             rest = &rest[bytes..];
@@ -335,9 +372,12 @@ impl Connection {
     }
 }
 
-/// Waits until then, if this is to be waited for at all.
-async fn late(until: time::Instant, counts: bool) {
-    if counts { time::sleep_until(until).await } else { pending().await }
+/// Waits until then, if there is such a time.
+async fn late(until: Option<time::Instant>) {
+    match until {
+        Some(until) => time::sleep_until(until).await,
+        None => pending().await,
+    }
 }
 
 /// Calls `work` with the arguments of the request that was understood.

@@ -25,7 +25,6 @@ mod listener;
 mod memory;
 mod open_files;
 mod options;
-mod password;
 pub(crate) mod request;
 mod runner;
 mod server;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Server;
-use super::password::Password;
+use super::config::Secret;
 use crate::broker::Broker;
 use crate::error::Result;
 
@@ -37,7 +37,7 @@ pub struct Builder {
 /// What a [`Builder`] sets.
 #[derive(Debug, Clone)]
 pub(super) struct Options {
-    pub(super) password: Option<Password>,
+    pub(super) password: Option<Secret>,
     pub(super) threads: usize,
     pub(super) clients_max: usize,
     pub(super) request_bytes_max: usize,
@@ -93,7 +93,7 @@ impl Builder {
     /// The password that a client has to give (`AUTH`, `HELLO … AUTH`), as the user `default`. None if not said, or if it is
     /// empty; then the server can only be reached from this machine. What is sent is not encrypted, the password neither.
     pub fn password(mut self, password: impl Into<Vec<u8>>) -> Builder {
-        self.options.password = Password::new(password);
+        self.options.password = Secret::new(password.into());
         self
     }
 
@@ -104,8 +104,7 @@ impl Builder {
     }
 
     /// Connections at a time: 10,000 if not said (`maxclients`). One more is told so and closed: each takes an open file and some
-    /// kilobytes. Where the system lets the process have fewer files open (on Linux), there are as many connections as leave the
-    /// broker its own.
+    /// kilobytes.
     pub fn clients_max(mut self, clients: usize) -> Builder {
         self.options.clients_max = clients;
         self
@@ -138,8 +137,9 @@ impl Builder {
         self
     }
 
-    /// Bytes of one reply: 256 MiB if not said. A client that asks for more at once is closed, and should say `COUNT`. Nothing is run for a
-    /// client that has not read what it was answered, so that this, and little beside it, is what one can hold.
+    /// Bytes of one reply: 256 MiB if not said. A range that has more (`XRANGE`) is refused, and should say `COUNT`; a read of new
+    /// entries (`XREAD`, `XREADGROUP`) takes a quarter of this at most, and the next has the rest; what else is larger closes the connection. Nothing
+    /// is run for a client that has not read what it was answered, so that this, and little beside it, is what one can hold.
     pub fn output_bytes_max(mut self, bytes: usize) -> Builder {
         self.options.output_bytes_max = bytes;
         self

@@ -392,7 +392,7 @@ mod tests {
 
     #[test]
     fn what_is_no_request_is_refused_with_the_text_of_redis() {
-        let long = [b'1'; LINE_BYTES_MAX];
+        let long = vec![b'1'; LINE_BYTES_MAX];
         let cases: [(&[u8], &str); 19] = [
             (b"*x\r\n", "invalid multibulk length"),
             (b"*\r\n", "invalid multibulk length"),
@@ -421,7 +421,7 @@ mod tests {
 
     #[test]
     fn a_zero_byte_hides_the_end_of_a_first_line_and_of_no_other() {
-        let long = [b'a'; LINE_BYTES_MAX];
+        let long = vec![b'a'; LINE_BYTES_MAX];
         assert_eq!(refused(&[b"\0\n", &long[..]].concat()), "too big inline request");
         assert_eq!(refused(&[b"*\0\r\n", &long[..]].concat()), "too big mbulk count string");
         assert_eq!(parse(b"PING\0\r\n", &[], &LIMITS), (Vec::new(), None));

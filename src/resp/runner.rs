@@ -11,7 +11,7 @@ use super::commands::{self, Control, Flags, Kind, Run, Spec};
 use super::encode;
 use super::server::Running;
 use super::session::Session;
-use crate::command::{Command, Reply, Wait, parse_error_text};
+use crate::command::{Command, Reply, Wait, XRead, XReadGroup, parse_error_text};
 use crate::error::Result;
 use crate::stream::owed::Owed;
 
@@ -38,11 +38,17 @@ pub(super) struct Runner {
     pub(super) owed: Owed,
     /// Something was written that this connection would not see before it is.
     pub(super) hidden: bool,
+    /// A reply was too large, and there are no replies any more.
+    pub(super) is_over: bool,
 }
+
+/// A read of new entries takes this part of the bytes that a reply may have, and the next has the rest: IDs, lengths and ends of
+/// lines come to the entries' own.
+const READ_PART: usize = 4;
 
 impl Runner {
     pub(super) fn new(running: Arc<Running>, session: Session) -> Runner {
-        Runner { running, session, output: Vec::new(), owed: Owed::NOTHING, hidden: false }
+        Runner { running, session, output: Vec::new(), owed: Owed::NOTHING, hidden: false, is_over: false }
     }
 
     /// Whether the client has yet to give a password.
@@ -106,15 +112,11 @@ impl Runner {
 
     fn stream(&mut self, spec: &'static Spec, args: &[&[u8]]) -> Step {
         let began = Instant::now();
-        let command = match Command::of(args) {
+        let bytes_max = self.running.options.output_bytes_max;
+        let command = match command(args, bytes_max) {
             Ok(command) if self.hidden && !is_blind(&command) => return Step::Unsettled,
-            Ok(mut command) => {
-                self.bound(&mut command);
-                if waits(&command) {
-                    return Step::Waits(spec, Box::new(command));
-                }
-                command
-            }
+            Ok(command) if waits(&command) => return Step::Waits(spec, Box::new(command)),
+            Ok(command) => command,
             Err(error) => {
                 self.begin(spec);
                 self.answer(spec, began.elapsed(), &Reply::Error(parse_error_text(&error)));
@@ -123,7 +125,7 @@ impl Runner {
         };
         self.begin(spec);
         let broker = &self.running.shared.broker;
-        let (result, owed) = broker.owing(|| broker.execute(&command));
+        let (result, owed) = broker.owing(|| broker.execute_within(&command, bytes_max));
         if matches!(command, Command::XAck { .. } | Command::XReadGroup(_)) {
             // What is acknowledged or delivered is so at once.
             self.owed = self.owed.max(owed);
@@ -132,17 +134,6 @@ impl Runner {
         }
         self.answer(spec, began.elapsed(), &said(&command, result));
         Step::Done
-    }
-
-    /// Has a read of several streams, which may be the same one many times, take no more than may wait to be sent.
-    pub(super) fn bound(&self, command: &mut Command) {
-        let limits = match command {
-            Command::XRead(read) => &mut read.limits,
-            Command::XReadGroup(read) => &mut read.limits,
-            _ => return,
-        };
-        let bytes_max = self.running.options.output_bytes_max as u64;
-        limits.max_size = Some(limits.max_size.map_or(bytes_max, |bytes| bytes.min(bytes_max)));
     }
 
     /// Runs a command of the server's own; what it wrote is owed.
@@ -163,14 +154,19 @@ impl Runner {
         let error = if let Reply::Error(text) = reply { Some(text.as_str()) } else { None };
         self.session.client.ran();
         self.running.shared.stats.note(spec, took, error);
+        let before = self.output.len();
         self.reply(reply);
+        // What was delivered is to be told, though there be many small entries in it: they have had their limit.
+        let is_read = matches!(spec.name, "xread" | "xreadgroup");
+        self.is_over |= !is_read && self.output.len() - before > self.running.options.output_bytes_max;
     }
 
     /// The same for what is encoded already, and is no error.
     fn answer_encoded(&mut self, spec: &Spec, took: Duration, reply: &[u8]) {
         self.session.client.ran();
         self.running.shared.stats.note(spec, took, None);
-        if self.session.ends_command() {
+        self.is_over |= reply.len() > self.running.options.output_bytes_max;
+        if !self.is_over && self.session.ends_command() {
             self.output.extend_from_slice(reply);
         }
     }
@@ -204,6 +200,16 @@ impl Runner {
         self.reply(&Reply::Error(text));
         self.session.ends = true;
     }
+}
+
+/// A command of streams, whose reply is to have so many bytes at most.
+pub(super) fn command(args: &[&[u8]], bytes_max: usize) -> Result<Command> {
+    let mut command = Command::of(args)?;
+    if let Command::XRead(XRead { limits, .. }) | Command::XReadGroup(XReadGroup { limits, .. }) = &mut command {
+        let part = (bytes_max / READ_PART) as u64;
+        limits.max_size = Some(limits.max_size.map_or(part, |size| size.min(part)));
+    }
+    Ok(command)
 }
 
 /// What a command of streams answered.

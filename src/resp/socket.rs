@@ -3,11 +3,17 @@
 use std::io::{self, Write};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
+
+/// After so long a silence the system asks whether the other machine is still there: a client that is gone without a word must not
+/// be delivered entries for ever. Redis's.
+const SILENCE: Duration = Duration::from_secs(300);
 
 /// A socket that a client is at the other end of.
 #[derive(Debug)]
@@ -41,6 +47,8 @@ impl Unowned {
             Unowned::Tcp(stream) => {
                 // Replies are written whole: nothing is gained by waiting for more.
                 stream.set_nodelay(true)?;
+                let alive = TcpKeepalive::new().with_time(SILENCE).with_interval(SILENCE / 3);
+                SockRef::from(&stream).set_tcp_keepalive(&alive)?;
                 Socket::Tcp(TcpStream::from_std(stream)?)
             }
             #[cfg(unix)]

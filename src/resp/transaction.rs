@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::commands::{self, Control, Kind, Spec};
 use super::encode;
-use super::runner::{Runner, Step, said};
+use super::runner::{Runner, Step, command, said};
 use super::session::Transaction;
 use crate::command::{Command, Reply, Wait, parse_error_text};
 use crate::stream::owed::Owed;
@@ -116,14 +116,13 @@ impl Runner {
         }
     }
 
-    /// Runs all commands of an `EXEC`, whatever becomes of the client: one whose replies are more than may wait to be sent is
-    /// closed.
+    /// Runs all commands of an `EXEC`, whatever becomes of the client: one whose replies are too large is told nothing.
     fn run_all(&mut self, queued: &[Vec<Vec<u8>>]) -> Vec<u8> {
         let bytes_max = self.running.options.output_bytes_max;
         let mut replies = Vec::new();
         encode::array(&mut replies, queued.len());
         for args in queued {
-            let reply = self.run_queued(args);
+            let reply = self.run_queued(args, bytes_max.saturating_sub(replies.len()));
             if replies.len() <= bytes_max {
                 encode::reply(&mut replies, self.session.protocol, &reply);
             }
@@ -131,8 +130,8 @@ impl Runner {
         replies
     }
 
-    /// One command of an `EXEC`; others see nothing of it yet. None waits.
-    fn run_queued(&mut self, args: &[Vec<u8>]) -> Reply {
+    /// One command of an `EXEC`, with so much room for its reply; others see nothing of it yet. None waits.
+    fn run_queued(&mut self, args: &[Vec<u8>], bytes_max: usize) -> Reply {
         let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
         let began = Instant::now();
         let spec = match commands::look_up(&args) {
@@ -141,15 +140,14 @@ impl Runner {
         };
         self.session.client.runs(spec);
         let reply = match spec.kind {
-            Kind::Stream => match Command::of(&args) {
+            Kind::Stream => match command(&args, bytes_max) {
                 Ok(mut command) => {
                     match &mut command {
                         Command::XRead(read) => read.wait = Wait::No,
                         Command::XReadGroup(read) => read.wait = Wait::No,
                         _ => {}
                     }
-                    self.bound(&mut command);
-                    said(&command, self.running.shared.broker.execute(&command))
+                    said(&command, self.running.shared.broker.execute_within(&command, bytes_max))
                 }
                 Err(error) => Reply::Error(parse_error_text(&error)),
             },

@@ -24,7 +24,7 @@ pub(crate) struct Group {
     pub(crate) next_consumer: u32,
     /// What entries delivered from now on are stamped with; not recorded.
     pub(crate) stamp: u32,
-    /// The latest time of a delivery of this process, and the next turn of those made then; not recorded, and `None` while this
+    /// The latest time of a delivery of this process, and the latest turn of those made then; not recorded, and `None` while this
     /// process has made none.
     pub(crate) turns: Option<(u64, u16)>,
     names: HashMap<Arc<str>, u32>,
@@ -163,18 +163,18 @@ impl Group {
 
     /// The turn of what is delivered now, at this time.
     fn next_turn(&mut self, delivered_ms: u64) -> u16 {
-        let Some((latest_ms, next)) = &mut self.turns else { return 0 };
+        let Some((latest_ms, latest)) = &mut self.turns else { return 0 };
         if self.ordered {
             let of_then = |turn, id| Due { owned: true, ms: delivered_ms, turn, id };
             let last = self.by_time.range(of_then(0, Id::MIN)..=of_then(u16::MAX, Id::MAX)).next_back();
             return last.map_or(0, |last| last.turn.saturating_add(1));
         }
         if delivered_ms > *latest_ms {
-            (*latest_ms, *next) = (delivered_ms, 0);
+            (*latest_ms, *latest) = (delivered_ms, 0);
         }
-        let turn = *next;
-        *next = next.saturating_add(1);
-        turn
+        // After whatever an earlier process delivered.
+        *latest = latest.saturating_add(1);
+        *latest
     }
 
     /// Notes that these were looked for and are in the stream no more.

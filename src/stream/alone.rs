@@ -5,6 +5,8 @@
 //! touched: streams that are [hidden](super::cell::Inner::hide) and a catalog that is being changed are waited for, at the gate.
 //! So nobody is told anything that a crash could take back by halves, and no checkpoint has a stream as no record left it.
 //!
+//! It sees all that was done before, synced or not, and waits for that sync too.
+//!
 //! What it did is seen by others at one moment. Entries that wait for a sync, with nothing beside them, wait hidden, like those of
 //! an ordinary add. Where there are changes too that show at once, the thread stays alone until it is synced.
 //!
@@ -64,6 +66,8 @@ struct Gathered {
     woken: Vec<Waker>,
     /// Names that came into the catalog.
     appeared: Vec<Arc<str>>,
+    /// Streams that were deleted.
+    buried: Vec<Arc<StreamCell>>,
     /// Why nothing is to be added.
     no_room: Option<Error>,
 }
@@ -109,10 +113,12 @@ impl Core {
         self.alone.somebody.store(true, Ordering::Relaxed);
         ALONE.with(|alone| alone.set(self.address()));
         let ends = Ends { core: self };
+        self.show_unpublished();
         let value = work();
         let gathered = self.gathered().take().expect("nobody else takes it");
         drop(ends);
         let Gathered { synced, owes, shows, secret, .. } = gathered;
+        self.find_heirs(&gathered.buried);
         let recorded = self.record_gathered(&gathered);
         let lsn = *recorded.as_ref().unwrap_or(&Lsn::MAX);
         // What shows at once would be seen without what waits.
@@ -155,6 +161,23 @@ impl Core {
             }
         }
         Ok(no_room)
+    }
+
+    /// Shows this thread, which is alone, what was done before and waits to be seen: it is at one moment of the history, and
+    /// tells of that when it is durable.
+    fn show_unpublished(&self) {
+        if self.journal.check().is_err() {
+            // What waits now waits for ever.
+            return;
+        }
+        for cell in self.unpublished_cells() {
+            let mut stream = cell.lock();
+            if stream.waits_to_be_seen() {
+                self.hide(&cell, &mut stream, false);
+                stream.show_all();
+            }
+        }
+        self.if_alone(|gathered| gathered.owes = self.journal.last_lsn());
     }
 
     fn record_gathered(&self, gathered: &Gathered) -> Result<Lsn> {
@@ -259,6 +282,19 @@ impl Core {
             }
         });
         hidden.is_some()
+    }
+
+    /// Notes that a stream was deleted, if this thread is alone.
+    pub(super) fn bury_alone(&self, cell: &Arc<StreamCell>) {
+        self.if_alone(|gathered| gathered.buried.push(Arc::clone(cell)));
+    }
+
+    /// Has those who wait in streams that others took the place of wait in those: nobody saw what was between.
+    fn find_heirs(&self, buried: &[Arc<StreamCell>]) {
+        let catalog = self.catalog.read().unwrap_or_else(PoisonError::into_inner);
+        for cell in buried {
+            catalog.streams.get(&cell.name).iter().for_each(|heir| cell.set_heir(heir));
+        }
     }
 
     /// Notes that a stream came into the catalog, if this thread is alone.

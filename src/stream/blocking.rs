@@ -17,6 +17,7 @@ use super::cell::{Inner, StreamCell};
 use super::core::Core;
 use super::waiting::{Queue, Waiter};
 use crate::error::{Error, ErrorKind, Result};
+use crate::log::Lookup;
 use crate::wait::Sleeper;
 
 /// How long to wait for entries.
@@ -33,6 +34,8 @@ pub(super) struct Place<'a> {
     stream: &'a Stream,
     /// The stream that has the name, and the queue; `None` if none had it.
     spot: Option<(Arc<StreamCell>, Queue)>,
+    /// The group in whose queue it is.
+    group: Option<&'a str>,
     ticket: Option<u64>,
     /// What [`Inner::news`] was at the last look.
     pub(super) news: u64,
@@ -52,12 +55,12 @@ impl<'a> Place<'a> {
     /// Among those who read the stream of this name without a group.
     pub(super) fn by_name(stream: &'a Stream) -> Place<'a> {
         let spot = stream.found().map(|cell| (cell, None));
-        Place { stream, spot, ticket: None, news: 0, again: None }
+        Place { stream, spot, group: None, ticket: None, news: 0, again: None }
     }
 
-    /// In the queue of a group of this stream.
-    pub(super) fn in_group(stream: &'a Stream, cell: Arc<StreamCell>, group: u32) -> Place<'a> {
-        Place { stream, spot: Some((cell, Some(group))), ticket: None, news: 0, again: None }
+    /// In the queue of a group of this stream, by its number and its name.
+    pub(super) fn in_group(stream: &'a Stream, cell: Arc<StreamCell>, group: u32, name: &'a str) -> Place<'a> {
+        Place { stream, spot: Some((cell, Some(group))), group: Some(name), ticket: None, news: 0, again: None }
     }
 
     pub(super) fn core(&self) -> &'a Core {
@@ -79,7 +82,8 @@ impl<'a> Place<'a> {
         found
     }
 
-    /// The stream waited in, if it still has the name; of one that was made anew the new one.
+    /// The stream waited in, if it still has the name; of one that another took the place of in one stroke, that other, and in it
+    /// the group of the same name.
     fn cell(&mut self) -> Result<Arc<StreamCell>> {
         loop {
             if self.spot.as_ref().is_some_and(|(cell, _)| cell.is_gone()) {
@@ -88,13 +92,22 @@ impl<'a> Place<'a> {
             }
             let heir = match &self.spot {
                 Some((cell, _)) if !cell.is_gone() => return Ok(Arc::clone(cell)),
-                Some((cell, queue)) => cell.heir().map(|heir| (Arc::clone(heir), *queue)),
+                Some((cell, _)) => cell.heir().map(Arc::clone),
                 None => None,
             };
             // There may be another stream with the name by now, in which nobody waits.
             let Some(heir) = heir else { return Err(Error::no_such_stream(self.stream.name())) };
             self.leave();
-            self.spot = Some(heir);
+            let queue = match self.group {
+                None => Ok(None),
+                Some(name) => self.core().read(&heir, |inner, _| inner.group(name).map(Some).map(Lookup::Found)),
+            };
+            let queue = match queue {
+                // It has an heir of its own, or there is nothing to wait in.
+                Err(error) if error.kind() == ErrorKind::NoSuchStream => None,
+                queue => queue?,
+            };
+            self.spot = Some((heir, queue));
         }
     }
 

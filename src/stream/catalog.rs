@@ -225,6 +225,7 @@ impl Core {
     /// Notes that a stream is deleted; returns whom to wake. The caller takes it out of the catalog.
     pub(super) fn bury(&self, cell: &Arc<StreamCell>, stream: &mut Inner) -> Vec<Waker> {
         self.hide(cell, stream, true);
+        self.bury_alone(cell);
         stream.deleted = true;
         cell.set_gone(stream);
         self.count_tail(stream);

@@ -27,7 +27,7 @@ pub(crate) struct StreamCell {
     stream: Arc<Locked>,
     /// The stream was deleted, or has another name. The truth under the stream's lock, and a hint outside.
     gone: AtomicBool,
-    /// The stream that was made anew of this one, if that is why it is gone: who waits here waits there.
+    /// The stream that took this one's place in one stroke, if that is why it is gone: who waits here waits there.
     heir: OnceLock<Arc<StreamCell>>,
 }
 
@@ -169,12 +169,12 @@ impl StreamCell {
         self.gone.load(Ordering::Acquire)
     }
 
-    /// The stream that was made anew of this one, by the time that this is gone.
+    /// The stream that took this one's place in one stroke, by the time that this is gone and nobody is alone.
     pub(super) fn heir(&self) -> Option<&Arc<StreamCell>> {
         self.heir.get()
     }
 
-    /// Notes of which stream those who wait here wait from now on. Before this is gone.
+    /// Notes of which stream those who wait here wait from now on. Before this is gone, or before others may look.
     pub(super) fn set_heir(&self, heir: &Arc<StreamCell>) {
         drop(self.heir.set(Arc::clone(heir)));
     }

@@ -47,9 +47,9 @@ impl Collector {
         self.room
     }
 
-    /// Gives up what was collected.
-    pub(crate) fn clear(&mut self) {
-        *self = Collector { until_damage: self.until_damage, ..Collector::default() };
+    /// Gives up what was collected; there is so much room then.
+    pub(crate) fn clear(&mut self, room: Room) {
+        *self = Collector { until_damage: self.until_damage, room, ..Collector::default() };
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -59,6 +59,11 @@ impl Collector {
     /// Whether damage was met, be it after what was taken.
     pub(crate) fn is_damaged(&self) -> bool {
         self.damage.is_some()
+    }
+
+    /// Whether there was no room for all.
+    pub(crate) fn is_full(&self) -> bool {
+        self.is_full
     }
 
     /// Whether nothing more is taken: there was damage, or no room for the next.

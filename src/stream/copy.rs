@@ -178,9 +178,7 @@ impl Core {
                 self.watches.touch(name);
             }
             if let Some(target) = target {
-                if anew {
-                    target.set_heir(&copy);
-                }
+                target.set_heir(&copy);
                 woken = self.bury(&target, &mut target.lock());
                 catalog.deleted.push(target);
                 self.work.want(Work::CHECKPOINT);

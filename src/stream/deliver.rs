@@ -143,7 +143,7 @@ impl Member {
         let stream = self.group.stream();
         let place = stream.with_cell(|cell| {
             let group = stream.core().read(cell, |inner, _| inner.group(self.group.name()).map(Lookup::Found))?;
-            Ok(Place::in_group(stream, Arc::clone(cell), group))
+            Ok(Place::in_group(stream, Arc::clone(cell), group, self.group.name()))
         });
         place.map_err(|error| self.group.error(error))
     }

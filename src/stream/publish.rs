@@ -125,6 +125,13 @@ impl Core {
         self.unpublished.shown.fetch_max(reached.written, Ordering::Release);
     }
 
+    /// The streams with entries that wait for a sync to be seen.
+    pub(super) fn unpublished_cells(&self) -> Vec<Arc<StreamCell>> {
+        // Whoever publishes has taken them off the list meanwhile.
+        let _turn = self.unpublished.turn();
+        self.unpublished.listed().cells.clone()
+    }
+
     fn publish_all(
         &self,
         cells: &[Arc<StreamCell>],

@@ -2,8 +2,9 @@
 
 use super::Stream;
 use super::collect::Collector;
+use super::limits::Room;
 use crate::entry::Entry;
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::id::{Id, inclusive};
 use crate::log::Lookup;
 use std::ops::RangeBounds;
@@ -30,7 +31,7 @@ impl Stream {
     /// # Ok::<(), streamlog::Error>(())
     /// ```
     pub fn range(&self, range: impl RangeBounds<Id>) -> Range {
-        Range { stream: self.clone(), bounds: inclusive(&range), backwards: false, count: None }
+        Range { stream: self.clone(), bounds: inclusive(&range), backwards: false, count: None, bytes_max: None }
     }
 
     /// The entry with this ID, if it is there.
@@ -82,6 +83,7 @@ pub struct Range {
     bounds: Option<(Id, Id)>,
     backwards: bool,
     count: Option<usize>,
+    bytes_max: Option<u64>,
 }
 
 impl Range {
@@ -97,25 +99,39 @@ impl Range {
         self
     }
 
+    /// Refuses to read more than so many bytes of entries into memory.
+    pub(crate) fn bytes_max(self, bytes_max: Option<u64>) -> Range {
+        Range { bytes_max, ..self }
+    }
+
     /// Reads the entries into memory, all at once.
     ///
     /// # Errors
     ///
     /// [`Corrupt`](ErrorKind::Corrupt), with the place; what the system says.
     pub fn read(self) -> Result<Vec<Entry>> {
-        self.read_into(Collector::default())?.finish()
+        let found = self.read_into(Collector::default())?;
+        if found.is_full() {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                "the range is too large for one reply; COUNT takes less of it",
+            ));
+        }
+        found.finish()
     }
 
     fn read_into(self, mut found: Collector) -> Result<Collector> {
         let count = self.count.unwrap_or(usize::MAX);
         let Some((first, last)) = self.bounds else { return Ok(found) };
         let (mut left, mut of) = (None, None);
+        let room = Room { bytes: self.bytes_max, first: false };
         let backwards = self.backwards;
+        found = found.with_room(room);
         self.stream.read_or((), |inner, blocks| {
             // Another stream may have got the name meanwhile: what was collected of the one before is not its.
             if of.replace(inner.state.number).is_some_and(|before| before != inner.state.number) {
                 left = None;
-                found.clear();
+                found.clear(room);
             }
             // Ordinals never change: what was collected before a block was loaded stays, and this goes on behind it.
             let ordinals = match &mut left {

@@ -165,23 +165,20 @@ impl ReadStreams {
     /// Waits for what there is of each stream, by its number.
     fn wait<'a>(&'a self) -> Result<Wait<'a, impl FnMut(&mut [Place<'a>]) -> Result<Option<Found>>>> {
         self.streams.first().map_or(Ok(()), |(stream, _)| stream.core().check_open())?;
-        let firsts = self.streams.iter().map(|(stream, start)| Ok(stream.resolve(*start)?.next()));
-        let firsts = firsts.collect::<Result<Vec<_>>>()?;
-        // Nothing comes after the last ID of all.
-        let nothing = self.limits.is_nothing() || firsts.iter().all(Option::is_none);
+        // Nobody waits where nothing is looked for: nothing comes after the last ID of all.
+        let asked = self.streams.iter().map(|(_, start)| *start).enumerate();
+        let asked: Vec<_> = asked.filter(|(_, start)| *start != StartAt::After(Id::MAX)).collect();
+        let nothing = self.limits.is_nothing() || asked.is_empty();
         let block = if nothing { Block::No } else { self.block };
-        // Nobody waits where nothing is looked for.
-        let asked = firsts.into_iter().enumerate().filter_map(|(index, first)| Some((index, first?)));
-        let asked: Vec<(usize, Id)> = asked.collect();
         let places = asked.iter().map(|(index, _)| Place::by_name(&self.streams[*index].0)).collect();
         let attempt = move |places: &mut [Place<'a>]| {
             let mut left = self.limits.left();
             let mut got = Vec::new();
-            for (place, (index, first)) in places.iter_mut().zip(&asked) {
+            for (place, (index, start)) in places.iter_mut().zip(&asked) {
                 if left.is_over() {
                     break;
                 }
-                match place.read(*first, &mut left) {
+                match place.read(*start, &mut left) {
                     Ok(entries) if entries.is_empty() => {}
                     Ok(entries) => got.push((*index, entries)),
                     Err(error) if got.is_empty() => return Err(error),
@@ -199,20 +196,9 @@ fn only(found: Option<Found>) -> Vec<Entry> {
     found.and_then(|mut found| found.pop()).map(|(_, entries)| entries).unwrap_or_default()
 }
 
-impl Stream {
-    /// The ID after which a read begins.
-    fn resolve(&self, start: StartAt) -> Result<Id> {
-        match start {
-            StartAt::Start => Ok(Id::MIN),
-            StartAt::After(id) => Ok(id),
-            StartAt::End | StartAt::Last => self.read_or(Id::MIN, |inner, blocks| Ok(start.resolve(inner, blocks))),
-        }
-    }
-}
-
 impl Place<'_> {
-    /// The entries from this ID on, as far as there is room for them.
-    fn read(&mut self, first: Id, left: &mut Left) -> Result<Vec<Entry>> {
+    /// The entries there are from here on, as far as there is room for them. Which is the last is seen at each look.
+    fn read(&mut self, start: StartAt, left: &mut Left) -> Result<Vec<Entry>> {
         let Some(cell) = self.find() else {
             self.core().check_open()?;
             return Ok(Vec::new());
@@ -223,10 +209,18 @@ impl Place<'_> {
             self.news = inner.news;
             let ordinals = match &mut ordinals {
                 Some(ordinals) => ordinals,
-                None => match inner.visible_ordinals(first, Id::MAX, blocks) {
-                    Lookup::Found(found) => ordinals.insert(found),
-                    Lookup::Load(segment, at) => return Ok(Lookup::Load(segment, at)),
-                },
+                None => {
+                    let from = match start.resolve(inner, blocks) {
+                        Lookup::Found(after) => {
+                            inner.visible_ordinals(after.next().unwrap_or(Id::MAX), Id::MAX, blocks)
+                        }
+                        Lookup::Load(segment, at) => Lookup::Load(segment, at),
+                    };
+                    match from {
+                        Lookup::Found(found) => ordinals.insert(found),
+                        Lookup::Load(segment, at) => return Ok(Lookup::Load(segment, at)),
+                    }
+                }
             };
             Ok(inner.collect(ordinals, false, left.count(), blocks, &mut found))
         });

@@ -29,7 +29,8 @@ impl Stream {
     /// nothing changes.
     ///
     /// This handle goes by the old name: it finds nothing, until there is a stream of that name again. Whoever waits in a
-    /// group of either stream is told that it is gone.
+    /// group of this stream is told that it is gone; whoever waits in a group of the one that goes waits in this one's group of
+    /// the same name, if there is one.
     ///
     /// ```
     /// # let broker = streamlog::Broker::in_memory()?;
@@ -113,14 +114,16 @@ impl Core {
             cell.set_gone(&mut stream);
             let mut woken = stream.wake_all();
             drop(stream);
+            let renamed = Arc::new(cell.under(to));
             if let (Some(target), Some(replaced)) = (&target, &mut replaced) {
+                target.set_heir(&renamed);
                 woken.extend(self.bury(target, replaced));
                 catalog.deleted.push(Arc::clone(target));
                 self.work.want(Work::CHECKPOINT);
             }
             drop(replaced);
             catalog.remove(&cell.name);
-            catalog.insert(to, Arc::new(cell.under(to)));
+            catalog.insert(to, renamed);
             drop((catalog, gate));
             self.wake(woken);
             self.name_appeared(to);

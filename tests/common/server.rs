@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -33,8 +33,8 @@ impl Server {
     pub(crate) fn start_at(dir: &Path, address: &str, durability: &str) -> Server {
         let mut command = Command::new(env!("CARGO_BIN_EXE_streamlog"));
         command.arg("serve").arg(dir).args(["--resp", address, "--durability", durability]);
-        let mut program = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let address = listens_at(program.stderr.take().unwrap());
+        let mut program = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let address = listens_at(program.stdout.take().unwrap());
         Server { program, address }
     }
 
@@ -76,7 +76,7 @@ impl Drop for Server {
 }
 
 /// Where the server says it listens; what else it says is read and dropped, so that it never waits for a reader.
-fn listens_at(output: ChildStderr) -> String {
+fn listens_at(output: ChildStdout) -> String {
     let mut output = BufReader::new(output);
     let mut line = String::new();
     output.read_line(&mut line).unwrap();

@@ -44,7 +44,7 @@ const CONVERSATIONS: &[&str] = &[
     "WATCH s\r\nXADD s 1-1 f v\r\nDISCARD\r\nMULTI\r\nDISCARD\r\nMULTI\r\nXLEN s\r\nEXEC\r\nDEL s\r\n",
     "WATCH s t s\r\nXLEN s\r\nMULTI\r\nUNWATCH\r\nPING\r\nEXEC\r\n",
     "WATCH s\r\nXADD s 1-1 f v\r\nDEL s\r\nMULTI\r\nPING\r\nEXEC\r\n",
-    "WATCH s\r\nXADD s 1-1 f v\r\nMULTI\r\nNOSUCH a\r\nEXEC x\r\nMULTI\r\nPING\r\nEXEC\r\nDEL s\r\n",
+    "WATCH s\r\nXADD s 1-1 f v\r\nMULTI\r\nNOSUCH x\r\nEXEC x\r\nMULTI\r\nPING\r\nEXEC\r\nDEL s\r\n",
     "MULTI\r\nXREAD BLOCK 0 STREAMS s $\r\nXGROUP CREATE s g $ MKSTREAM\r\nXREADGROUP GROUP g c BLOCK 0 STREAMS s >\r\nEXEC\r\nDEL s\r\n",
     "MULTI\r\nSELECT 0\r\nSELECT 1000\r\nECHO x\r\nEXEC\r\n",
     "MULTI\r\nPING\r\nQUIT\r\n",

@@ -1,5 +1,7 @@
 //! Under `Always` a reply says that it is on the disk.
 
+use std::fmt::Write;
+
 use streamlog::Broker;
 
 use crate::serve_broker;
@@ -21,17 +23,20 @@ fn a_connection_sees_what_it_wrote_before_in_the_same_pipeline() {
     let mut said = "+OK\r\n".to_owned();
     for n in 1..=100 {
         let (one, two) = (format!("{n}-1"), format!("{n}-2"));
-        asked += &format!("XADD s {one} f v\r\nXADD s {two} f v\r\nXLEN s\r\nXREADGROUP GROUP g c STREAMS s >\r\n");
-        said += &format!("{}{}:{}\r\n", bulk(&one), bulk(&two), 2 * n);
-        said += &format!("*1\r\n*2\r\n$1\r\ns\r\n*2\r\n{}{}", entry(&one), entry(&two));
-        asked += &format!(
+        write!(asked, "XADD s {one} f v\r\nXADD s {two} f v\r\nXLEN s\r\nXREADGROUP GROUP g c STREAMS s >\r\n")
+            .unwrap();
+        write!(said, "{}{}:{}\r\n", bulk(&one), bulk(&two), 2 * n).unwrap();
+        write!(said, "*1\r\n*2\r\n$1\r\ns\r\n*2\r\n{}{}", entry(&one), entry(&two)).unwrap();
+        write!(asked,
             "XACK s g {one}\r\nXACK s g {two}\r\nXPENDING s g\r\nXADD s {n}-3 f v\r\nXDEL s {n}-3\r\nXRANGE s {two} +\r\n"
-        );
-        said += &format!(
+        ).unwrap();
+        write!(
+            said,
             ":1\r\n:1\r\n*4\r\n:0\r\n$-1\r\n$-1\r\n*-1\r\n{}:1\r\n*1\r\n{}",
             bulk(&format!("{n}-3")),
             entry(&two)
-        );
+        )
+        .unwrap();
     }
     asked += "MULTI\r\nXADD t 1-1 f v\r\nXLEN t\r\nEXEC\r\nXLEN t\r\nDEL t\r\nEXISTS t\r\n";
     said += "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n$3\r\n1-1\r\n:1\r\n:1\r\n:1\r\n:0\r\n";

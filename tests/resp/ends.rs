@@ -38,17 +38,17 @@ fn what_is_answered_is_sent_before_the_end() {
         let large = "x".repeat(100_000);
         client.call(&["XADD", "s", "*", "f", &large]);
     }
-    let mut reads = served.raw();
-    reads.write_all(b"XRANGE s - +\r\n").unwrap();
-    expect(&mut reads, "*200\r\n");
-    let server = Arc::new(served.server);
-    let ends = thread::spawn({
-        let server = Arc::clone(&server);
-        move || server.shutdown(PATIENCE)
+    let mut asks = served.raw();
+    asks.write_all(b"XRANGE s - +\r\n").unwrap();
+    expect(&mut asks, "*200\r\n");
+    let both = Arc::new(served.server);
+    let ending = thread::spawn({
+        let both = Arc::clone(&both);
+        move || both.shutdown(PATIENCE)
     });
-    assert!(read_all(&mut reads).len() > 20_000_000);
+    assert!(read_all(&mut asks).len() > 20_000_000);
     drop(client);
-    ends.join().unwrap();
+    ending.join().unwrap();
 }
 
 #[test]

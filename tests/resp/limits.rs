@@ -45,7 +45,7 @@ fn arguments_and_their_bytes_are_limited_one_by_one_and_together() {
 }
 
 #[test]
-fn a_client_that_asks_for_more_than_may_wait_to_be_sent_is_closed() {
+fn a_client_that_asks_for_more_than_may_wait_to_be_sent_is_refused() {
     let served = serve_with(|builder| builder.output_bytes_max(100_000).threads(1));
     let (mut asks, mut other) = (served.connect(), served.connect());
     for _ in 0..20 {
@@ -53,8 +53,25 @@ fn a_client_that_asks_for_more_than_may_wait_to_be_sent_is_closed() {
         assert!(matches!(asks.call(&["XADD", "s", "*", "f", &large]), Answer::Text(_)));
     }
     assert!(matches!(call(&mut asks, "XRANGE s - + COUNT 5"), Answer::Array(_)));
-    assert_eq!(served.converse(b"XRANGE s - +\r\n"), "");
+    let refused = "-ERR the range is too large for one reply; COUNT takes less of it\r\n";
+    assert_eq!(served.converse(b"XRANGE s - +\r\nXREVRANGE s + -\r\n"), refused.repeat(2));
     assert_eq!(call(&mut other, "XLEN s"), Answer::Int(20));
+    // What waits for the rest gets a part.
+    let part = |read: &str| served.converse(format!("{read}\r\n").as_bytes()).matches("$10000\r\n").count();
+    assert_eq!(part("XREAD STREAMS s 0"), 2);
+    assert_eq!(call(&mut other, "XGROUP CREATE s g 0"), Answer::Status("OK".to_owned()));
+    assert_eq!(part("XREADGROUP GROUP g c STREAMS s >"), 2);
+    // Several are as one.
+    let exec = served.converse(format!("MULTI\r\n{}EXEC\r\n", "XRANGE s - + COUNT 4\r\n".repeat(4)).as_bytes());
+    assert_eq!((exec.matches("$10000\r\n").count(), exec.matches("-ERR the range").count()), (8, 2));
+    // What is neither closes the connection.
+    let large = format!("PING {}\r\nPING\r\n", "x".repeat(60_000));
+    assert_eq!(served.converse(large.as_bytes()).len(), 60_000 + "$60000\r\n\r\n+PONG\r\n".len());
+    let large = crate::wire::request(&["PING", &"x".repeat(100_000)]);
+    let said = served.converse(&[&b"XADD t 1-1 f v\r\n"[..], &large].concat());
+    assert!(["", "$3\r\n1-1\r\n"].contains(&said.as_str()), "{said}");
+    // What it asked before was done all the same, and others see it.
+    assert_eq!(call(&mut other, "XLEN t"), Answer::Int(1));
     // In pieces it may be any amount.
     let all = b"XRANGE s - + COUNT 5\r\n".repeat(100);
     assert!(served.converse(&all).len() > 5_000_000);
@@ -87,26 +104,28 @@ fn what_is_queued_in_a_transaction_is_limited_and_so_is_what_is_watched() {
 
 #[test]
 fn of_a_client_that_waits_only_so_much_is_read_and_all_of_it_is_answered_afterwards() {
+    const FAR_TOO_MUCH: usize = 256 << 20;
     let served = serve_with(|builder| builder.backlog_bytes_max(64 << 10));
     let mut client = served.raw();
     client.write_all(b"XREAD BLOCK 0 STREAMS s $\r\n").unwrap();
     served.wait_until_blocked(1);
     // What the system's buffers take is not known; that it ends is the point.
-    const FAR_TOO_MUCH: usize = 256 << 20;
     client.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
     let mut sent = 0;
     let pings = b"PING\r\n".repeat(10_000);
-    let left = loop {
+    loop {
         match client.write(&pings[sent % 6..]) {
             Ok(bytes) => sent += bytes,
-            Err(error) => break assert!(matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)),
+            Err(error) => {
+                assert!(matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut));
+                break;
+            }
         }
         assert!(sent < FAR_TOO_MUCH, "all is read");
-    };
-    let () = left;
+    }
     assert_eq!(served.call("XADD s 1-1 f v"), Answer::Text(b"1-1".to_vec()));
     let mut writes = client.try_clone().unwrap();
-    let rest = thread::spawn(move || {
+    let last = thread::spawn(move || {
         writes.set_write_timeout(None).unwrap();
         writes.write_all(&b"PING\r\n"[sent % 6..][..(6 - sent % 6) % 6]).unwrap();
         writes.shutdown(Shutdown::Write).unwrap();
@@ -115,7 +134,7 @@ fn of_a_client_that_waits_only_so_much_is_read_and_all_of_it_is_answered_afterwa
     let pongs = read_all(&mut client);
     assert_eq!(pongs.len(), sent.div_ceil(6) * 7);
     assert_eq!(pongs.matches("+PONG\r\n").count(), sent.div_ceil(6));
-    rest.join().unwrap();
+    last.join().unwrap();
 }
 
 #[test]
@@ -143,6 +162,14 @@ fn who_does_not_give_the_password_in_time_is_closed_and_who_did_is_not() {
     assert_eq!(call(&mut friend, "AUTH secret"), Answer::Status("OK".to_owned()));
     assert_eq!(read_all(&mut served.raw()), "");
     assert_eq!(call(&mut friend, "PING"), Answer::Status("PONG".to_owned()));
+    // Who is a stranger again has as much time again.
+    call(&mut friend, "RESET");
+    assert_eq!(call(&mut friend, "AUTH secret"), Answer::Status("OK".to_owned()));
+    // Nor is it any use to say something else all the time.
+    let mut stranger = served.raw();
+    while stranger.write_all(b"PING\r\n").is_ok() {
+        thread::sleep(Duration::from_millis(1));
+    }
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn conversation() -> Vec<u8> {
         &["CLIENT", "REPLY", "SKIP"],
         &["PING"],
         &["XREAD", "STREAMS", "s", "1-2"],
-        &["XINFO", "STREAM", "s"],
+        &["XINFO", "GROUPS", "s"],
         &["RESET"],
         &["DEL", "s"],
         &["QUIT"],
@@ -62,7 +62,8 @@ fn a_pipeline_is_answered_the_same_in_whatever_pieces_it_comes() {
                 thread::yield_now();
             }
         });
-        assert_eq!(read_all(&mut stream), whole, "seed {seed}");
+        let short = |said: &str| said.replace(&"x".repeat(100_000), "…");
+        assert_eq!(short(&read_all(&mut stream)), short(&whole), "seed {seed}");
         sender.join().unwrap();
     }
 }
@@ -78,8 +79,8 @@ fn a_client_that_reads_only_at_the_end_gets_every_reply_in_order() {
         reads.read_to_string(&mut got).unwrap();
         got
     });
-    let asked: String = (0..REQUESTS).map(|n| format!("PING {n}\r\n")).collect();
-    stream.write_all(asked.as_bytes()).unwrap();
+    let asked: Vec<u8> = (0..REQUESTS).flat_map(|n| format!("PING {n}\r\n").into_bytes()).collect();
+    stream.write_all(&asked).unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
     let expected = (0..REQUESTS).map(|n| n.to_string()).map(|n| format!("${}\r\n{n}\r\n", n.len()));
     assert_eq!(reader.join().unwrap(), expected.collect::<String>());

@@ -72,5 +72,11 @@ fn info(client: &mut Client, name: &str) -> String {
 
 /// What is true soon: other threads have their part in it.
 fn soon(mut is: impl FnMut() -> bool) {
-    assert!((0..6000).any(|_| is() || std::thread::sleep(Duration::from_millis(10)) != ()), "it never comes");
+    for _ in 0..6000 {
+        if is() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("it never comes");
 }

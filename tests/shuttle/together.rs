@@ -152,3 +152,25 @@ fn those_who_wait_are_served_when_all_is_done() {
         });
     });
 }
+
+#[test]
+fn whoever_does_several_looks_as_one_sees_one_moment() {
+    check(|| {
+        let broker = builder(Durability::Always).open_on(SimDisk::new(1).storage()).unwrap();
+        for name in ["a", "b"] {
+            broker.stream(name).unwrap().create().unwrap();
+        }
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| all(&broker, &["XADD b * data x", "XADD a * data x"]));
+            }
+            scope.spawn(|| run(&broker, "XADD c * data x"));
+            for _ in 0..3 {
+                let looks =
+                    ["XLEN a", "XLEN b"].map(|words| Command::parse(&words.split(' ').collect::<Vec<_>>()).unwrap());
+                let seen: Vec<_> = broker.execute_all(&looks).unwrap().into_iter().map(Result::unwrap).collect();
+                assert_eq!(seen[0], seen[1]);
+            }
+        });
+    });
+}

@@ -1,6 +1,6 @@
 //! `XINFO`: what can be told of a stream, its groups and their consumers.
 //!
-//! What Redis tells of its radix tree is told of segments here: there is no tree.
+//! What Redis tells of its radix tree is told as if there were one with full nodes: there is no tree.
 
 use super::read::{entries, entry};
 use super::{at_most, or};
@@ -12,6 +12,14 @@ use crate::id::Id;
 use crate::stream::{ConsumerInfo, Group, GroupInfo, Stream, StreamInfo};
 
 impl Broker {
+    /// How many nodes the entries would fill: whoever adds until there are some must come to an end.
+    fn nodes(&self, info: &StreamInfo) -> u64 {
+        match self.adjustable().node_entries() {
+            0 => u64::from(info.length > 0),
+            entries => info.length.div_ceil(entries),
+        }
+    }
+
     pub(super) fn xinfo_stream(&self, key: &str) -> Result<Reply> {
         let stream = self.stream(key)?;
         let info = stream.info()?;
@@ -20,7 +28,7 @@ impl Broker {
             let found = if backwards { range.rev() } else { range }.read()?;
             Ok(found.first().map_or(Reply::Null, entry))
         };
-        let mut fields = about(&info);
+        let mut fields = about(&info, self.nodes(&info));
         fields.extend(named([
             ("groups", Reply::count(info.groups as u64)),
             ("first-entry", one(false)?),
@@ -42,7 +50,7 @@ impl Broker {
                 full => groups.push(full),
             }
         }
-        let mut fields = about(&info);
+        let mut fields = about(&info, self.nodes(&info));
         fields.extend(named([
             ("entries", entries(&stream.range(..).count(limit).read()?)),
             ("groups", Reply::Array(groups)),
@@ -87,12 +95,12 @@ fn lag(group: &GroupInfo) -> Reply {
 }
 
 /// The fields that `XINFO STREAM` has with and without `FULL`.
-fn about(info: &StreamInfo) -> Vec<(Reply, Reply)> {
+fn about(info: &StreamInfo, nodes: u64) -> Vec<(Reply, Reply)> {
     let producers = &info.producers;
     named([
         ("length", Reply::count(info.length)),
-        ("radix-tree-keys", Reply::count(info.segments as u64)),
-        ("radix-tree-nodes", Reply::count(info.segments as u64 + 1)),
+        ("radix-tree-keys", Reply::count(nodes)),
+        ("radix-tree-nodes", Reply::count(nodes + 1)),
         ("last-generated-id", Reply::id(info.last_id)),
         ("max-deleted-entry-id", Reply::id(info.max_deleted_id)),
         ("entries-added", Reply::count(info.entries_added)),

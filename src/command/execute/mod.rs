@@ -62,8 +62,8 @@ impl Broker {
             Command::Copy { source, destination, replace } => self.copy(source, destination, *replace),
 
             Command::XLen { key } => self.stream(key)?.len().map(Reply::count),
-            Command::XRange(range) => self.xrange(range, false),
-            Command::XRevRange(range) => self.xrange(range, true),
+            Command::XRange(range) => self.xrange(range, false, None),
+            Command::XRevRange(range) => self.xrange(range, true, None),
             Command::XRead(read) => self.xread(read),
             Command::XReadGroup(read) => self.xreadgroup(read),
 
@@ -123,6 +123,20 @@ impl Broker {
             Command::XRead(read) => self.xread_async(read).await,
             Command::XReadGroup(read) => self.xreadgroup_async(read).await,
             command => self.settled(|| self.execute(command)).await,
+        }
+    }
+
+    /// [`execute`](Broker::execute) where the reply must fit into memory: a range of entries of more bytes than this is an error.
+    ///
+    /// # Errors
+    ///
+    /// As [`execute`](Broker::execute).
+    #[cfg(feature = "resp")]
+    pub(crate) fn execute_within(&self, command: &Command, bytes_max: usize) -> Result<Reply> {
+        match command {
+            Command::XRange(range) => self.xrange(range, false, Some(bytes_max as u64)),
+            Command::XRevRange(range) => self.xrange(range, true, Some(bytes_max as u64)),
+            command => self.execute(command),
         }
     }
 

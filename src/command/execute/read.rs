@@ -9,13 +9,14 @@ use crate::error::Result;
 use crate::stream::{Message, Messages, ReadGroup, ReadStreams};
 
 impl Broker {
-    pub(super) fn xrange(&self, range: &XRange, backwards: bool) -> Result<Reply> {
+    /// Entries of so many bytes at most, if that is said: more are an error.
+    pub(super) fn xrange(&self, range: &XRange, backwards: bool, bytes_max: Option<u64>) -> Result<Reply> {
         let stream = self.stream(&range.key)?;
         // Looked for first: of a stream that is not there even nothing is an empty array.
         if range.count == Some(0) && stream.exists() {
             return Ok(Reply::NullArray);
         }
-        let read = stream.range((range.first, range.last)).count(at_most(range.count));
+        let read = stream.range((range.first, range.last)).count(at_most(range.count)).bytes_max(bytes_max);
         let entries = if backwards { read.rev() } else { read }.read()?;
         Ok(self::entries(&entries))
     }

@@ -36,10 +36,15 @@ fn group_options(args: &[&[u8]], create: bool) -> Result<(bool, Option<u64>)> {
     Ok((make_stream, entries_read))
 }
 
+/// As many arguments as `XGROUP CREATE` and `XGROUP SETID` have at most; more are options said twice.
+const CREATE_ARGS_MAX: usize = 8;
+const SETID_ARGS_MAX: usize = 7;
+
 pub(super) fn create(args: &[&[u8]]) -> Result<Command> {
     let (make_stream, entries_read) = group_options(args, true)?;
     let (key, group) = (name(args[2])?, name(args[3])?);
-    match start(args[4], id) {
+    let few = args.len() <= CREATE_ARGS_MAX;
+    match if few { start(args[4], id) } else { Err(wrong_subcommand(args, "XGROUP")) } {
         Ok(start) => Ok(Command::XGroupCreate(XGroupCreate { key, group, start, make_stream, entries_read })),
         Err(error) => {
             let looks = if make_stream { Vec::new() } else { vec![(key, None)] };
@@ -51,7 +56,8 @@ pub(super) fn create(args: &[&[u8]]) -> Result<Command> {
 pub(super) fn set_id(args: &[&[u8]]) -> Result<Command> {
     let (_, entries_read) = group_options(args, false)?;
     let (key, group) = (name(args[2])?, name(args[3])?);
-    match start(args[4], |arg| id_or_end(arg, 0)) {
+    let few = args.len() <= SETID_ARGS_MAX;
+    match if few { start(args[4], |arg| id_or_end(arg, 0)) } else { Err(wrong_subcommand(args, "XGROUP")) } {
         Ok(to) => Ok(Command::XGroupSetId(XGroupSetId { key, group, to, entries_read })),
         Err(error) => Ok(mistaken(args, Family::Group, vec![(key, Some(group))], &error)),
     }

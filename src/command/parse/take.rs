@@ -16,9 +16,14 @@ pub(super) fn invalid_id() -> Error {
     Error::new(ErrorKind::InvalidId, INVALID_ID)
 }
 
+/// What C sees of an argument that it takes for a text: nothing from a zero byte on.
+fn text(arg: &[u8]) -> &[u8] {
+    arg.iter().position(|&byte| byte == 0).map_or(arg, |end| &arg[..end])
+}
+
 /// Whether an argument is this word, in any case.
 pub(super) fn is(arg: &[u8], word: &str) -> bool {
-    arg.eq_ignore_ascii_case(word.as_bytes())
+    text(arg).eq_ignore_ascii_case(word.as_bytes())
 }
 
 /// The arguments after those that every command of the name has.
@@ -100,9 +105,10 @@ const ID_BYTES_MAX: usize = 127;
 
 /// An ID in two halves, the second still bytes.
 fn halves(arg: &[u8]) -> Result<(u64, Option<&[u8]>)> {
-    let (ms, seq) = match arg.iter().position(|&byte| byte == b'-') {
-        Some(at) => (&arg[..at], Some(&arg[at + 1..])),
-        None => (arg, None),
+    let id = text(arg);
+    let (ms, seq) = match id.iter().position(|&byte| byte == b'-') {
+        Some(at) => (&id[..at], Some(&id[at + 1..])),
+        None => (id, None),
     };
     let ms = id_number(ms).filter(|_| arg.len() <= ID_BYTES_MAX);
     ms.map(|ms| (ms, seq)).ok_or_else(invalid_id)
@@ -121,7 +127,7 @@ pub(super) fn id(arg: &[u8]) -> Result<Id> {
 
 /// An ID, or `-` for the first there can be and `+` for the last.
 pub(super) fn id_or_end(arg: &[u8], missing_seq: u64) -> Result<Id> {
-    match arg {
+    match text(arg) {
         b"-" => Ok(Id::MIN),
         b"+" => Ok(Id::MAX),
         _ => id_or(arg, missing_seq),
@@ -134,7 +140,7 @@ pub(super) fn ids(args: &[&[u8]]) -> Result<Vec<Id>> {
 
 /// Where to begin: `$`, or what `parse` makes an ID of.
 pub(super) fn start(arg: &[u8], parse: impl Fn(&[u8]) -> Result<Id>) -> Result<StartAt> {
-    if arg == b"$" {
+    if text(arg) == b"$" {
         return Ok(StartAt::End);
     }
     parse(arg).map(|id| if id == Id::MIN { StartAt::Start } else { StartAt::After(id) })
@@ -188,6 +194,8 @@ mod tests {
 
     #[test]
     fn the_numbers_of_an_id_are_read_as_strtoull_does() {
+        assert_eq!((id(b"7-1\0x").unwrap(), id(b"7\0-1").unwrap()), (Id::new(7, 1), Id::new(7, 0)));
+        assert!(is(b"count\0x", "COUNT") && int(b"7\0").is_err());
         assert_eq!(id(b"7").unwrap(), Id::new(7, 0));
         assert_eq!(id(b" 7-+02").unwrap(), Id::new(7, 2));
         assert_eq!(id(b"7--01").unwrap(), Id::new(7, u64::MAX));
