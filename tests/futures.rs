@@ -258,6 +258,31 @@ fn thousands_of_waits_for_a_sync_given_up_leave_nothing_behind_but_what_they_add
     });
 }
 
+/// The background syncs for futures. It asked who waits, and those who had given up did not: what they added was there, and
+/// nobody saw it before somebody else wrote.
+#[test]
+fn an_add_given_up_while_it_waited_for_the_disk_is_seen_by_others() {
+    watched(|| {
+        let (disk, broker, stream) = on_disk(Durability::Always);
+        let (held, begun) = Held::sync_of(&disk);
+        let mut first = Hand::of(stream.add_async("first"));
+        first.waits();
+        while !begun.load(Ordering::SeqCst) {
+            thread::yield_now();
+        }
+        let mut second = Hand::of(stream.add_async("second"));
+        second.waits();
+        drop((first, second));
+        drop(held);
+        let found = block_on(stream.read(StartAt::Start).count(2).block_forever().next_async()).unwrap();
+        assert!(!found.is_empty());
+        while stream.len().unwrap() < 2 {
+            thread::yield_now();
+        }
+        drop(broker);
+    });
+}
+
 #[test]
 fn an_add_that_was_never_polled_adds_nothing() {
     let (_broker, stream, group) = in_memory();

@@ -237,6 +237,12 @@ impl Broker {
         self.open.core.clock.now_ms()
     }
 
+    /// How many files of segments it keeps open.
+    #[cfg(feature = "resp")]
+    pub(crate) fn open_files_max(&self) -> usize {
+        self.open.core.options.open_files_max
+    }
+
     /// How it was opened to write.
     #[cfg(feature = "resp")]
     pub(crate) fn durability(&self) -> crate::options::Durability {

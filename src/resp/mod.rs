@@ -26,6 +26,7 @@ mod connection;
 mod encode;
 mod listener;
 mod memory;
+mod open_files;
 mod options;
 pub(crate) mod request;
 mod runner;

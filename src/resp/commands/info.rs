@@ -115,7 +115,7 @@ fn clients(shared: &Shared, page: &mut Page) {
     let watching = clients.iter().filter(|client| client.seen.watched.load(Ordering::Relaxed) > 0).count();
     page.field("connected_clients", clients.len());
     page.field("cluster_connections", 0);
-    page.field("maxclients", shared.settings.clients_max());
+    page.field("maxclients", shared.clients_max());
     page.field("client_recent_max_input_buffer", most(|seen| seen.input.load(Ordering::Relaxed)).unwrap_or(0));
     page.field("client_recent_max_output_buffer", most(|seen| seen.output.load(Ordering::Relaxed)).unwrap_or(0));
     page.field("blocked_clients", shared.stats.blocked.load(Ordering::Relaxed));
