@@ -7,6 +7,7 @@ mod builder;
 mod checkpoint;
 pub(crate) mod format;
 mod open;
+#[cfg(any(test, feature = "tokio"))]
 mod owing;
 pub(crate) mod rebuild;
 pub(crate) mod replay;
