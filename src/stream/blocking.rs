@@ -201,11 +201,6 @@ pub(super) struct Wait<'a, F> {
     attempt: F,
 }
 
-/// Tries to get something from places.
-pub(super) trait Attempt<'a, T>: FnMut(&mut [Place<'a>]) -> Result<Option<T>> {}
-
-impl<'a, T, F: FnMut(&mut [Place<'a>]) -> Result<Option<T>>> Attempt<'a, T> for F {}
-
 /// Where a look leaves one who waits.
 enum Look<T> {
     /// The time is over if there is nothing.

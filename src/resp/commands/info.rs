@@ -142,6 +142,7 @@ fn persistence(shared: &Shared, page: &mut Page) {
     let status = if vitals.writes { "ok" } else { "err" };
     page.field("loading", 0);
     page.field("async_loading", 0);
+    page.field("rdb_changes_since_last_save", vitals.last_lsn);
     page.field("rdb_bgsave_in_progress", 0);
     page.field("rdb_last_bgsave_status", status);
     page.field("aof_enabled", 1);
