@@ -15,6 +15,7 @@ mod common {
     pub(crate) mod model;
     #[allow(dead_code, reason = "what Redis has not is not asked for")]
     pub(crate) mod operation;
+    #[allow(dead_code, reason = "one command at a time, by one connection")]
     pub(crate) mod redis;
     #[allow(dead_code, reason = "Redis has no such thing")]
     pub(crate) mod schedule;

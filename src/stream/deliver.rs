@@ -88,6 +88,7 @@ impl Asked {
     }
 
     /// Asks several groups, in their order, for what there is by their numbers. All of them must be there.
+    #[allow(clippy::type_complexity, reason = "what is tried at each look has no name")]
     pub(super) fn all<'a>(
         &'a self,
         members: &'a [(&'a Member, GroupStart)],

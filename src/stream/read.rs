@@ -163,6 +163,7 @@ impl ReadStreams {
     }
 
     /// Waits for what there is of each stream, by its number.
+    #[allow(clippy::type_complexity, reason = "what is tried at each look has no name")]
     fn wait<'a>(&'a self) -> Result<Wait<'a, impl FnMut(&mut [Place<'a>]) -> Result<Option<Found>>>> {
         self.streams.first().map_or(Ok(()), |(stream, _)| stream.core().check_open())?;
         // Nobody waits where nothing is looked for: nothing comes after the last ID of all.
