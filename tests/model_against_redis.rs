@@ -15,6 +15,7 @@ mod common {
     pub(crate) mod model;
     #[allow(dead_code, reason = "what Redis has not is not asked for")]
     pub(crate) mod operation;
+    #[allow(dead_code, reason = "one command at a time, by one connection")]
     pub(crate) mod redis;
     #[allow(dead_code, reason = "Redis has no such thing")]
     pub(crate) mod schedule;
@@ -52,7 +53,7 @@ fn comparable(operation: Operation, model: &Model, version: Version) -> Option<C
         Operation::Own(Own::Ensure { names: [key, group], start }) => {
             Command::XGroupCreate(XGroupCreate { key, group, start, make_stream: true, entries_read: None })
         }
-        Operation::Own(_) => return None,
+        Operation::All(_) | Operation::Own(_) => return None,
     };
     // Of what it tells only whether it is no time at all.
     let never = |idle: &mut Duration| *idle = if idle.is_zero() { Duration::ZERO } else { NEVER };

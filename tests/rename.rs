@@ -263,6 +263,40 @@ fn whoever_waits_in_a_group_of_either_stream_is_told() {
     });
 }
 
+/// One of Redis's own tests waits in a group of a stream whose name another stream is then given: it was told that there is no such
+/// group, though the other stream has one of that name, and entries.
+#[test]
+fn whoever_waits_in_a_group_waits_in_that_of_the_stream_that_replaces_its_own() {
+    let by_rename = |stream: &Stream| stream.rename_to("taken").unwrap();
+    let by_copy = |stream: &Stream| stream.copy_to("taken").unwrap();
+    let ways: [&dyn Fn(&Stream); 2] = [&by_rename, &by_copy];
+    for replace in ways {
+        let broker = Broker::in_memory().unwrap();
+        let (taken, other) = (named(&broker, "taken"), named(&broker, "other"));
+        // So that the groups of one name have two numbers.
+        other.group("first").create().unwrap();
+        for group in ["g", "h"] {
+            taken.group(group).create().unwrap();
+        }
+        other.group("g").create().unwrap();
+        thread::scope(|scope| {
+            let wait = |group: &str| {
+                let group = taken.group(group).existing().unwrap();
+                scope.spawn(move || group.consumer("c").read_new().block_forever().next())
+            };
+            let waiters = [wait("g"), wait("h")];
+            while taken.waiting() < 2 {
+                thread::sleep(Duration::from_millis(1));
+            }
+            let id = other.add([("n", "1")]).unwrap();
+            replace(&other);
+            let [got, told] = waiters.map(|waiter| waiter.join().unwrap());
+            assert_eq!(got.unwrap().iter().map(streamlog::Message::id).collect::<Vec<_>>(), [id]);
+            assert_eq!(told.unwrap_err().kind(), ErrorKind::NoSuchGroup);
+        });
+    }
+}
+
 #[test]
 fn who_adds_by_a_name_adds_to_what_has_it() {
     let broker = Broker::builder().durability(Durability::Os).open_in_memory().unwrap();

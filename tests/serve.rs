@@ -155,3 +155,40 @@ fn a_password_comes_from_a_file_or_from_the_environment_and_opens_other_addresse
     let missing = fails(command(&dir, &args));
     assert!(missing.contains("reading the password in"), "{missing}");
 }
+
+/// A few hundred connections of strangers, who need no password to connect, took all the files that a process may have open, and
+/// the broker could not begin a segment or a journal file: every write was refused as long as they stayed.
+#[cfg(target_os = "linux")]
+#[test]
+fn connections_leave_the_broker_the_files_that_it_needs() {
+    let directory = tempfile::tempdir().unwrap();
+    let dir = directory.path().join("data");
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -n 256; exec \"$0\" serve \"$1\" --resp 127.0.0.1:0", env!("CARGO_BIN_EXE_streamlog")]);
+    limited.arg(&dir).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let serving = Serving::start(limited);
+    let mut client = serving.connect();
+    client.write_all(b"PING\r\n").unwrap();
+    client.read_exact(&mut [0; 7]).unwrap();
+    let mut refused = 0;
+    let others: Vec<_> = (0..300).map(|_| serving.connect()).collect();
+    for mut other in &others {
+        other.write_all(b"PING\r\n").unwrap();
+        let mut answer = String::new();
+        let mut bytes = [0; 7];
+        if other.read_exact(&mut bytes).is_err() || &bytes != b"+PONG\r\n" {
+            other.read_to_string(&mut answer).ok();
+            refused += 1;
+        }
+    }
+    assert!((100..300).contains(&refused), "{refused} of 300");
+    let mut value = "x".repeat(100_000);
+    value.push_str("\r\n");
+    for stream in 0..200 {
+        let add = format!("*5\r\n$4\r\nXADD\r\n$3\r\n{stream:03}\r\n$3\r\n1-1\r\n$1\r\nf\r\n$100000\r\n{value}");
+        client.write_all(add.as_bytes()).unwrap();
+        let mut answer = [0; 9];
+        client.read_exact(&mut answer).unwrap();
+        assert_eq!(std::str::from_utf8(&answer), Ok("$3\r\n1-1\r\n"));
+    }
+}

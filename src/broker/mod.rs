@@ -7,6 +7,7 @@ mod builder;
 mod checkpoint;
 pub(crate) mod format;
 mod open;
+#[cfg(any(test, feature = "tokio"))]
 mod owing;
 pub(crate) mod rebuild;
 pub(crate) mod replay;
@@ -235,6 +236,12 @@ impl Broker {
     /// Milliseconds since the Unix epoch, by the clock of the broker.
     pub(crate) fn now_ms(&self) -> u64 {
         self.open.core.clock.now_ms()
+    }
+
+    /// How many files of segments it keeps open.
+    #[cfg(feature = "resp")]
+    pub(crate) fn open_files_max(&self) -> usize {
+        self.open.core.options.open_files_max
     }
 
     /// How it was opened to write.

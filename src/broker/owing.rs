@@ -3,6 +3,7 @@
 use super::Broker;
 #[cfg(feature = "tokio")]
 use crate::error::Result;
+#[cfg(any(test, feature = "resp"))]
 use crate::stream::owed::{self, Owed};
 #[cfg(feature = "resp")]
 use crate::stream::settle::Syncs;
@@ -11,6 +12,7 @@ impl Broker {
     /// Calls `work`, whose calls on this broker's handles wait for no sync; returns what they owe. What they wrote is durable,
     /// and seen by others, only once that is [settled](Broker::settle).
     #[allow(clippy::unused_self, reason = "what is owed is owed to this broker's journal")]
+    #[cfg(any(test, feature = "resp"))]
     pub(crate) fn owing<T>(&self, work: impl FnOnce() -> T) -> (T, Owed) {
         owed::owing(work)
     }

@@ -19,6 +19,8 @@ pub(super) struct SyncState {
     /// Whether somebody is syncing.
     leading: bool,
     next_ticket: u64,
+    /// The last record that somebody waited for who does not lead. It is synced also if he waits no longer: others see it then.
+    asked: Lsn,
     waiting: BTreeMap<u64, Waiter>,
 }
 
@@ -105,6 +107,9 @@ impl Journal {
             wait.ticket.take().inspect(|ticket| drop(state.waiting.remove(ticket)));
             return Ok(Look::Leads(Turn { journal: self }));
         }
+        if !wait.leads {
+            state.asked = state.asked.max(wait.lsn);
+        }
         let ticket = *wait.ticket.get_or_insert_with(|| {
             state.next_ticket += 1;
             state.next_ticket
@@ -114,6 +119,7 @@ impl Journal {
     }
 
     /// Takes one who waits no longer off the list.
+    #[cfg(any(test, feature = "tokio"))]
     pub(crate) fn leave(&self, wait: &mut Wait) {
         let Some(ticket) = wait.ticket.take() else { return };
         let waiter = self.sync_state().waiting.remove(&ticket);
@@ -121,9 +127,10 @@ impl Journal {
         drop(waiter);
     }
 
-    /// The last record that somebody waits for who does not lead.
+    /// The last record that somebody who does not lead has asked for, if it is not durable yet.
     pub(crate) fn asked(&self) -> Option<Lsn> {
-        self.sync_state().waiting.values().filter(|waiter| !waiter.leads).map(|waiter| waiter.lsn).max()
+        let asked = self.sync_state().asked;
+        (asked > self.settled()).then_some(asked)
     }
 
     /// How many wait.

@@ -233,6 +233,9 @@ impl Connection {
                 }
                 Err(error) => self.runner.protocol_error(&error.to_string()),
             }
+            if self.runner.is_over {
+                self.runner.running.shared.stats.output_cut_off.fetch_add(1, Ordering::Relaxed);
+            }
             if self.client.is_killed() || self.runner.is_over {
                 return Turn::Over;
             }

@@ -65,16 +65,9 @@ pub(crate) fn reply(bytes: &mut Vec<u8>, protocol: Protocol, reply: &Reply) {
     }
 }
 
-/// About how many bytes a reply has: those that clients made.
-pub(crate) fn bytes(reply: &Reply) -> usize {
-    let pair = |(name, value): &(Reply, Reply)| bytes(name) + bytes(value);
-    match reply {
-        Reply::Bulk(text) => text.len(),
-        Reply::Array(replies) | Reply::Set(replies) => replies.iter().map(bytes).sum(),
-        Reply::Map(pairs) | Reply::Pairs(pairs) => pairs.iter().map(pair).sum(),
-        Reply::Text(text) | Reply::Error(text) => text.len(),
-        Reply::Status(_) | Reply::Int(_) | Reply::Null | Reply::NullArray => 0,
-    }
+/// Puts the beginning of an array of so many replies behind `bytes`: they are to follow.
+pub(crate) fn array(bytes: &mut Vec<u8>, len: usize) {
+    head(bytes, b'*', len);
 }
 
 /// An error: one line, whatever is repeated in it.

@@ -90,6 +90,15 @@ impl Runner {
             }
             // Its commands may look.
             Kind::Control(Control::Exec) if self.hidden => Step::Unsettled,
+            Kind::Control(Control::Exec) => {
+                self.begin(spec);
+                let began = Instant::now();
+                match self.exec() {
+                    Ok(replies) => self.answer_encoded(spec, began.elapsed(), &replies),
+                    Err(reply) => self.answer(spec, began.elapsed(), &reply),
+                }
+                Step::Done
+            }
             Kind::Control(control) => {
                 self.begin(spec);
                 let began = Instant::now();
@@ -150,6 +159,16 @@ impl Runner {
         // What was delivered is to be told, though there be many small entries in it: they have had their limit.
         let is_read = matches!(spec.name, "xread" | "xreadgroup");
         self.is_over |= !is_read && self.output.len() - before > self.running.options.output_bytes_max;
+    }
+
+    /// The same for what is encoded already, and is no error.
+    fn answer_encoded(&mut self, spec: &Spec, took: Duration, reply: &[u8]) {
+        self.session.client.ran();
+        self.running.shared.stats.note(spec, took, None);
+        self.is_over |= reply.len() > self.running.options.output_bytes_max;
+        if !self.is_over && self.session.ends_command() {
+            self.output.extend_from_slice(reply);
+        }
     }
 
     fn reply(&mut self, reply: &Reply) {

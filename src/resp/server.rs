@@ -60,10 +60,7 @@ pub(super) struct Running {
 ///
 /// assert_eq!(broker.stream("orders")?.len()?, 1);
 /// server.shutdown(Duration::from_secs(1));
-/// broker.close()
-/// # .map(drop)
-/// # }
-/// # fn main() -> streamlog::Result<()> { serve()
+/// # Ok::<(), streamlog::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct Server {

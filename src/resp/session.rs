@@ -40,6 +40,8 @@ pub(crate) struct Session {
     pub(crate) watches: Vec<Watch>,
     /// The names of those.
     pub(crate) watched: BTreeSet<String>,
+    /// What `watched` holds: names may be many.
+    pub(crate) watched_bytes: usize,
     /// The connection ends when what was answered is written (`QUIT`).
     pub(crate) ends: bool,
 }
@@ -65,6 +67,7 @@ impl Session {
             transaction: None,
             watches: Vec::new(),
             watched: BTreeSet::new(),
+            watched_bytes: 0,
             ends: false,
         }
     }
@@ -73,6 +76,7 @@ impl Session {
     pub(crate) fn unwatch(&mut self) {
         self.watches.clear();
         self.watched.clear();
+        self.watched_bytes = 0;
     }
 
     /// There was no `MULTI`, and nothing is watched.

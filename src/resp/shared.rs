@@ -6,6 +6,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use super::clients::Clients;
 pub(crate) use super::clients::{Client, Peer};
 use super::config::Settings;
+use super::open_files;
 use super::stats::Stats;
 use crate::broker::Broker;
 
@@ -17,6 +18,8 @@ pub(crate) struct Shared {
     pub(crate) stats: Stats,
     pub(crate) settings: Settings,
     pub(crate) listens: Listens,
+    /// How many connections the system has room for.
+    connections_max: usize,
     pub(crate) started: Instant,
     /// 40 hexadecimal digits, others for every start.
     pub(crate) run_id: String,
@@ -34,22 +37,32 @@ pub(crate) struct Listens {
 
 impl Shared {
     pub(crate) fn new(broker: Broker, settings: Settings, listens: Listens) -> Shared {
+        let connections_max = open_files::connections_max(broker.open_files_max()).unwrap_or(usize::MAX);
+        if connections_max < settings.clients_max() {
+            tracing::warn!(connections_max, "so many files may be open that there is room for so many clients only");
+        }
         Shared {
             broker,
             clients: Clients::default(),
             stats: Stats::new(),
             settings,
             listens,
+            connections_max,
             started: Instant::now(),
             run_id: run_id(),
         }
+    }
+
+    /// How many connections there may be: as many as are set, and no more than there is room for.
+    pub(crate) fn clients_max(&self) -> usize {
+        self.settings.clients_max().min(self.connections_max)
     }
 
     /// A connection is there: counts it; `None` if there are as many as there may be, and then it is to be told
     /// `-ERR max number of clients reached` and closed.
     pub(crate) fn admit(self: &Arc<Shared>, peer: Peer) -> Option<Admitted> {
         self.stats.connected();
-        let Some(client) = self.clients.register(peer, self.settings.clients_max()) else {
+        let Some(client) = self.clients.register(peer, self.clients_max()) else {
             self.stats.turned_away();
             return None;
         };

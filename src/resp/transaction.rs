@@ -45,7 +45,7 @@ impl Runner {
                 self.session.unwatch();
                 Reply::OK
             }
-            Control::Exec => self.exec(),
+            Control::Exec => unreachable!("it is run by itself"),
         }
     }
 
@@ -73,17 +73,18 @@ impl Runner {
             // What cannot be there does not change.
             return Ok(());
         };
-        let bytes: usize = self.session.watched.iter().map(|name| name.len() + OVERHEAD_BYTES).sum();
         if self.session.watched.contains(name) {
             return Ok(());
         }
         let limit = self.running.options.transaction_bytes_max;
-        if bytes + name.len() + OVERHEAD_BYTES > limit {
+        let bytes = self.session.watched_bytes + name.len() + OVERHEAD_BYTES;
+        if bytes > limit {
             return Err(error(&format!("the names watched are at most {limit} bytes")));
         }
         let watch = self.running.shared.broker.watch(name).map_err(|error| Reply::Error(parse_error_text(&error)))?;
         self.session.watches.push(watch);
         self.session.watched.insert(name.to_owned());
+        self.session.watched_bytes = bytes;
         Ok(())
     }
 
@@ -93,31 +94,40 @@ impl Runner {
         format!("EXECABORT Transaction discarded because of: {}", text.strip_prefix("ERR ").unwrap_or(text))
     }
 
-    fn exec(&mut self) -> Reply {
-        let Some(transaction) = self.session.transaction.take() else { return error("EXEC without MULTI") };
+    /// Returns all the replies, as bytes: each takes several times as much memory before, and there may be many.
+    ///
+    /// # Errors
+    ///
+    /// What is answered where nothing was run.
+    pub(super) fn exec(&mut self) -> Result<Vec<u8>, Reply> {
+        let Some(transaction) = self.session.transaction.take() else { return Err(error("EXEC without MULTI")) };
         let watches = std::mem::take(&mut self.session.watches);
         self.session.unwatch();
         if transaction.failed {
-            return Reply::Error("EXECABORT Transaction discarded because of previous errors.".to_owned());
+            return Err(Reply::Error("EXECABORT Transaction discarded because of previous errors.".to_owned()));
         }
         let broker = self.running.shared.broker.clone();
-        let (done, owed) = broker.owing(|| {
-            broker.alone(&watches, || {
-                let mut left = self.running.options.output_bytes_max;
-                let one = |args: &Vec<Vec<u8>>| {
-                    let reply = self.run_queued(args, left);
-                    left = left.saturating_sub(encode::bytes(&reply));
-                    reply
-                };
-                transaction.queued.iter().map(one).collect::<Vec<_>>()
-            })
-        });
+        let (done, owed) = broker.owing(|| broker.alone(&watches, || self.run_all(&transaction.queued)));
         self.wrote(owed);
         match done {
-            Ok(Some(replies)) => Reply::Array(replies),
-            Ok(None) => Reply::NullArray,
-            Err(error) => Reply::Error(parse_error_text(&error)),
+            Ok(Some(replies)) => Ok(replies),
+            Ok(None) => Err(Reply::NullArray),
+            Err(error) => Err(Reply::Error(parse_error_text(&error))),
         }
+    }
+
+    /// Runs all commands of an `EXEC`, whatever becomes of the client: one whose replies are too large is told nothing.
+    fn run_all(&mut self, queued: &[Vec<Vec<u8>>]) -> Vec<u8> {
+        let bytes_max = self.running.options.output_bytes_max;
+        let mut replies = Vec::new();
+        encode::array(&mut replies, queued.len());
+        for args in queued {
+            let reply = self.run_queued(args, bytes_max.saturating_sub(replies.len()));
+            if replies.len() <= bytes_max {
+                encode::reply(&mut replies, self.session.protocol, &reply);
+            }
+        }
+        replies
     }
 
     /// One command of an `EXEC`, with so much room for its reply; others see nothing of it yet. None waits.

@@ -291,12 +291,14 @@ pub struct Batch<'a> {
     how: How,
 }
 
+#[cfg(feature = "tokio")]
 impl<'a> Batch<'a> {
-    #[cfg(feature = "tokio")]
     pub(super) fn stream(&self) -> &'a Stream {
         self.stream
     }
+}
 
+impl Batch<'_> {
     /// Takes an entry into the batch.
     ///
     /// # Errors

@@ -222,13 +222,17 @@ impl Core {
     /// Locks a stream, not in the middle of what a thread that is alone does to it.
     pub(crate) fn lock_whole<'a>(&self, cell: &'a StreamCell) -> MutexGuard<'a, Inner> {
         loop {
-            let stream = cell.lock();
-            if stream.hidden.is_none() || self.is_alone() {
+            if let Some(stream) = self.try_lock_whole(cell) {
                 return stream;
             }
-            drop(stream);
             drop(self.gate());
         }
+    }
+
+    /// The same; `None` in the middle of that. For those who hold what comes behind the gate: they must not wait at it.
+    pub(super) fn try_lock_whole<'a>(&self, cell: &'a StreamCell) -> Option<MutexGuard<'a, Inner>> {
+        let stream = cell.lock();
+        (stream.hidden.is_none() || self.is_alone()).then_some(stream)
     }
 
     /// Appends a record, or adds to the one that all of what this thread does will be. Returns its number; `None` if the

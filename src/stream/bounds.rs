@@ -105,7 +105,14 @@ impl Core {
         while waiting {
             self.journal.check()?;
             let begun = {
-                let mut stream = self.lock_whole(cell);
+                let Some(mut stream) = self.try_lock_whole(cell) else {
+                    // Not with the writer: a checkpoint in the gate may wait for it, somebody who wants to be alone for the
+                    // checkpoint, and this for him.
+                    drop(writer);
+                    drop(self.gate());
+                    writer = cell.lock_writer();
+                    continue;
+                };
                 waiting = stream.state.log.is_flushing();
                 writer.set_name(&stream.state.name);
                 if stream.deleted { None } else { stream.state.log.begin_flush() }

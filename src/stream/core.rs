@@ -399,7 +399,7 @@ impl Core {
         self.journal.wait_synced(lsn, |synced| self.publish(synced))
     }
 
-    /// Syncs for those who wait and do not sync themselves, until there are none; a failure is theirs.
+    /// Syncs what those asked for who do not sync themselves, until nothing is left of it; a failure is theirs.
     pub(crate) fn sync_asked(&self) {
         while let Some(lsn) = self.journal.asked() {
             if self.sync_to(lsn).is_err() {

@@ -24,6 +24,7 @@ pub(crate) struct Owed {
 }
 
 impl Owed {
+    #[cfg(any(test, feature = "tokio"))]
     pub(crate) const NOTHING: Owed = Owed { synced: 0, written: 0 };
 
     /// What covers both.
@@ -33,6 +34,7 @@ impl Owed {
 }
 
 /// Calls `work`, whose calls wait for no sync; returns what it returned and what they owe. Not to be nested.
+#[cfg(any(test, feature = "tokio"))]
 pub(crate) fn owing<T>(work: impl FnOnce() -> T) -> (T, Owed) {
     /// Whoever panics owes nothing, and the thread's next calls wait again.
     struct Ends;

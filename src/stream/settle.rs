@@ -19,7 +19,7 @@ pub(crate) enum Syncs {
     /// The background, if there is one; else the poll.
     Background,
     /// The poll itself: on threads of our own, where all wait for the same.
-    #[cfg_attr(not(feature = "resp"), expect(dead_code, reason = "only a server has threads of its own"))]
+    #[cfg_attr(not(feature = "resp"), allow(dead_code, reason = "only a server has threads of its own"))]
     Poll,
 }
 

@@ -70,6 +70,15 @@ impl Engine {
                 let reply = self.broker.execute(command).map(without_segments);
                 Outcome::Redis(reply.map_err(|error| command.error_text(&error)))
             }
+            Operation::All(commands) => match self.broker.execute_all(commands) {
+                Ok(replies) => {
+                    let texts = replies.into_iter().zip(commands).map(|(reply, command)| {
+                        reply.map(without_segments).map_err(|error| command.error_text(&error))
+                    });
+                    Outcome::All(texts.collect())
+                }
+                Err(error) => Outcome::Error(error.kind()),
+            },
             Operation::Own(own) => self.own(own).unwrap_or_else(|error| Outcome::Error(error.kind())),
         }
     }

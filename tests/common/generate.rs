@@ -271,6 +271,14 @@ impl<'a> Dice<'a> {
     }
 
     pub(crate) fn operation(&mut self) -> Operation {
+        if self.one_in(24) {
+            let one = |_| if let Operation::Redis(command) = self.single() { Some(command) } else { None };
+            return Operation::All((0..6).filter_map(one).collect());
+        }
+        self.single()
+    }
+
+    fn single(&mut self) -> Operation {
         let own = match self.below(100) {
             0..7 => Own::SetClock(self.model.now_ms + u64::from(self.below(8))),
             // Far enough, now and then, that what producers added is forgotten.

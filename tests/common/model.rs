@@ -45,6 +45,7 @@ impl Model {
     pub(crate) fn apply(&mut self, operation: &Operation) -> Outcome {
         match operation {
             Operation::Redis(command) => Outcome::Redis(self.execute(command)),
+            Operation::All(commands) => Outcome::All(commands.iter().map(|command| self.execute(command)).collect()),
             Operation::Own(own) => self.own(own).unwrap_or_else(Outcome::Error),
         }
     }

@@ -11,6 +11,8 @@ pub(crate) type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 #[derive(Debug, Clone)]
 pub(crate) enum Operation {
     Redis(Command),
+    /// These as one (`MULTI`, `EXEC`).
+    All(Vec<Command>),
     Own(Own),
 }
 
@@ -68,6 +70,7 @@ pub(crate) struct Retention {
 pub(crate) enum Outcome {
     /// The reply, or the text of the error.
     Redis(Result<Reply, String>),
+    All(Vec<Result<Reply, String>>),
     Error(ErrorKind),
     Done,
     Flag(bool),

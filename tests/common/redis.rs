@@ -46,6 +46,8 @@ impl Redis {
         let program = std::env::var_os("STREAMLOG_REDIS_SERVER").unwrap_or_else(|| "redis-server".into());
         let mut command = Command::new(program);
         command.args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"]).arg(&socket);
+        // Whatever it is told to write, it writes there.
+        command.arg("--dir").arg(dir.path());
         let server = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()?;
         let connection = (0..500).find_map(|_| {
             std::thread::sleep(Duration::from_millis(10));

@@ -22,3 +22,10 @@ pub(crate) fn memory() -> Option<usize> {
     let text = std::fs::read_to_string("/proc/self/statm").ok()?;
     Some(text.split(' ').nth(1)?.parse::<usize>().ok()? * PAGE_BYTES)
 }
+
+/// The most that it ever had.
+pub(crate) fn peak() -> Option<usize> {
+    let text = std::fs::read_to_string("/proc/self/status").ok()?;
+    let kilobytes = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.split_whitespace().next()?;
+    Some(kilobytes.parse::<usize>().ok()? << 10)
+}

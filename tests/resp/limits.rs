@@ -131,9 +131,9 @@ fn of_a_client_that_waits_only_so_much_is_read_and_all_of_it_is_answered_afterwa
         writes.shutdown(Shutdown::Write).unwrap();
     });
     expect(&mut client, "*1\r\n*2\r\n$1\r\ns\r\n*1\r\n*2\r\n$3\r\n1-1\r\n*2\r\n$1\r\nf\r\n$1\r\nv\r\n");
-    let pongs = read_all(&mut client);
-    assert_eq!(pongs.len(), sent.div_ceil(6) * 7);
-    assert_eq!(pongs.matches("+PONG\r\n").count(), sent.div_ceil(6));
+    let answered = read_all(&mut client);
+    assert_eq!(answered.len(), sent.div_ceil(6) * 7);
+    assert_eq!(answered.matches("+PONG\r\n").count(), sent.div_ceil(6));
     last.join().unwrap();
 }
 

@@ -13,6 +13,7 @@ mod blocked;
 mod durable;
 mod ends;
 mod hostile;
+mod large;
 mod limits;
 mod many;
 mod pieces;

@@ -1,8 +1,9 @@
 //! `CLIENT`: connections, one's own and others'.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::connection::{BAD_NAME, is_word};
+use super::connection::{BAD_NAME, wrong_word};
 use super::{Answer, NOT_AN_INTEGER, SYNTAX, help, integer, is, refuse, wrong_number};
 use crate::command::Reply;
 use crate::resp::clients::{Client, Unblock};
@@ -28,7 +29,10 @@ pub(super) fn list(shared: &Shared, session: &mut Session, args: &[&[u8]]) -> An
         },
         [option, ids @ ..] if is(option, "ID") && !ids.is_empty() => {
             let ids: Option<Vec<_>> = ids.iter().map(|id| integer(id)).collect();
-            let Some(ids) = ids else { return refuse("Invalid client ID") };
+            let Some(mut ids) = ids else { return refuse("Invalid client ID") };
+            // Each once: a line is much longer than its number.
+            let mut seen = BTreeSet::new();
+            ids.retain(|id| seen.insert(*id));
             ids.into_iter().filter_map(|id| shared.clients.get(u64::try_from(id).ok()?)).collect()
         }
         _ => return refuse(SYNTAX),
@@ -149,8 +153,8 @@ pub(super) fn unblock(shared: &Shared, _: &mut Session, args: &[&[u8]]) -> Answe
 }
 
 pub(super) fn setname(_: &Shared, session: &mut Session, args: &[&[u8]]) -> Answer {
-    if !is_word(args[2]) {
-        return refuse(BAD_NAME);
+    if let Some(refused) = wrong_word(args[2], BAD_NAME) {
+        return refused;
     }
     session.client.words().name = args[2].to_vec();
     Reply::OK.into()
@@ -172,8 +176,9 @@ pub(super) fn setinfo(_: &Shared, session: &mut Session, args: &[&[u8]]) -> Answ
     } else {
         return refuse(format!("Unrecognized option '{named}'"));
     };
-    if !is_word(value) {
-        return refuse(format!("{named} cannot contain spaces, newlines or special characters."));
+    let bad = format!("{named} cannot contain spaces, newlines or special characters.");
+    if let Some(refused) = wrong_word(value, &bad) {
+        return refused;
     }
     *place = value.to_vec();
     Reply::OK.into()

@@ -1,10 +1,13 @@
 //! `COMMAND`: what the table says of itself.
 
 use super::spec::{Begin, Keys, Spec};
-use super::{Answer, SYNTAX, all as commands, find, help, is, refuse, syntax};
+use super::{Answer, SYNTAX, all as commands, find, help, is, refuse, rows, syntax};
 use crate::command::{Reply, glob};
 use crate::resp::session::Session;
 use crate::resp::shared::Shared;
+
+/// What is said of one command is some hundred times as long as its name: whoever asks for all, by name, is not to ask for more.
+const TOO_MANY: &str = "more names than there are commands";
 
 /// `COMMAND`.
 pub(super) fn all(_: &Shared, _: &mut Session, _: &[&[u8]]) -> Answer {
@@ -20,6 +23,7 @@ pub(super) fn count(_: &Shared, _: &mut Session, _: &[&[u8]]) -> Answer {
 pub(super) fn info(shared: &Shared, session: &mut Session, args: &[&[u8]]) -> Answer {
     match &args[2..] {
         [] => all(shared, session, args),
+        names if names.len() > rows() => refuse(TOO_MANY),
         names => Reply::Array(names.iter().map(|name| named(name).map_or(Reply::Null, row)).collect()).into(),
     }
 }
@@ -29,6 +33,7 @@ pub(super) fn docs(_: &Shared, _: &mut Session, args: &[&[u8]]) -> Answer {
     let pages = |specs: &mut dyn Iterator<Item = &'static Spec>| specs.map(titled_page).collect();
     let pages: Vec<_> = match &args[2..] {
         [] => pages(&mut commands().iter()),
+        names if names.len() > rows() => return refuse(TOO_MANY),
         names => pages(&mut names.iter().filter_map(|name| named(name))),
     };
     Reply::Map(pages).into()

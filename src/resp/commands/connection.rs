@@ -78,9 +78,18 @@ fn authenticate(shared: &Shared, session: &mut Session, user: &[u8], password: &
 /// What is said where a name has bytes that would make `CLIENT LIST` ambiguous.
 pub(super) const BAD_NAME: &str = "Client names cannot contain spaces, newlines or special characters.";
 
-/// Whether this is one word of a line.
-pub(super) fn is_word(bytes: &[u8]) -> bool {
-    bytes.iter().all(u8::is_ascii_graphic)
+/// What a client says of itself is told to everybody who asks for the list, with that of thousands of others.
+const WORD_BYTES_MAX: usize = 1024;
+
+/// Why this cannot be what a client says of itself; `bad` if it is not one word of a line.
+pub(super) fn wrong_word(bytes: &[u8], bad: &str) -> Option<Answer> {
+    if bytes.len() > WORD_BYTES_MAX {
+        Some(refuse(format_args!("what a client says of itself has at most {WORD_BYTES_MAX} bytes")))
+    } else if bytes.iter().all(u8::is_ascii_graphic) {
+        None
+    } else {
+        Some(refuse(bad))
+    }
 }
 
 pub(super) fn hello(shared: &Shared, session: &mut Session, args: &[&[u8]]) -> Answer {
@@ -102,8 +111,8 @@ pub(super) fn hello(shared: &Shared, session: &mut Session, args: &[&[u8]]) -> A
                 rest
             }
             [said, rest @ ..] if is(option, "SETNAME") => {
-                if !is_word(said) {
-                    return refuse(BAD_NAME);
+                if let Some(refused) = wrong_word(said, BAD_NAME) {
+                    return refused;
                 }
                 name = Some(said.to_vec());
                 rest

@@ -115,7 +115,7 @@ fn clients(shared: &Shared, page: &mut Page) {
     let watching = clients.iter().filter(|client| client.seen.watched.load(Ordering::Relaxed) > 0).count();
     page.field("connected_clients", clients.len());
     page.field("cluster_connections", 0);
-    page.field("maxclients", shared.settings.clients_max());
+    page.field("maxclients", shared.clients_max());
     page.field("client_recent_max_input_buffer", most(|seen| seen.input.load(Ordering::Relaxed)).unwrap_or(0));
     page.field("client_recent_max_output_buffer", most(|seen| seen.output.load(Ordering::Relaxed)).unwrap_or(0));
     page.field("blocked_clients", shared.stats.blocked.load(Ordering::Relaxed));
@@ -142,6 +142,7 @@ fn persistence(shared: &Shared, page: &mut Page) {
     let status = if vitals.writes { "ok" } else { "err" };
     page.field("loading", 0);
     page.field("async_loading", 0);
+    page.field("rdb_changes_since_last_save", vitals.last_lsn);
     page.field("rdb_bgsave_in_progress", 0);
     page.field("rdb_last_bgsave_status", status);
     page.field("aof_enabled", 1);

@@ -237,12 +237,12 @@ impl Model {
         if to == name {
             return Err("ERR source and destination objects are the same".to_owned());
         }
-        let Some(copy) = self.streams.get(name).cloned() else { return Ok(flag(false)) };
+        let Some(mut copy) = self.streams.get(name).cloned() else { return Ok(flag(false)) };
         if self.streams.contains_key(to) && !replace {
             return Ok(flag(false));
         }
-        let copy = self.streams.entry(to.to_owned()).insert_entry(copy).into_mut();
         copy.groups.values_mut().for_each(Group::forget_turns);
+        self.streams.insert(to.to_owned(), copy);
         self.schedule.stream_is_gone(to);
         Ok(flag(true))
     }
