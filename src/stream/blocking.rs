@@ -191,6 +191,9 @@ impl Drop for Place<'_> {
     }
 }
 
+/// What an attempt gives, if there is something.
+pub(super) type Tried<T> = Result<Option<T>>;
+
 /// A wait in several places: what a blocked thread and a future drive alike. It leaves them when dropped.
 #[must_use = "nothing is looked for before it is driven"]
 pub(super) struct Wait<'a, F> {
@@ -209,7 +212,7 @@ enum Look<T> {
     Sleeps(Option<Duration>),
 }
 
-impl<'a, T, F: FnMut(&mut [Place<'a>]) -> Result<Option<T>>> Wait<'a, F> {
+impl<'a, T, F: FnMut(&mut [Place<'a>]) -> Tried<T>> Wait<'a, F> {
     /// Calls `attempt` until it gives something, or the time is over. Between attempts the caller waits in all the places,
     /// and sleeps if there was no news in any since the attempt looked there.
     pub(super) fn new(block: Block, places: Vec<Place<'a>>, attempt: F) -> Wait<'a, F> {

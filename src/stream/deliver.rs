@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::again::{Again, Due};
-use super::blocking::{Block, Place, Wait};
+use super::blocking::{Block, Place, Tried, Wait};
 use super::cell::StreamCell;
 use super::claim::record;
 use super::collect::Collector;
@@ -88,12 +88,11 @@ impl Asked {
     }
 
     /// Asks several groups, in their order, for what there is by their numbers. All of them must be there.
-    #[allow(clippy::type_complexity, reason = "what is tried at each look has no name")]
     pub(super) fn all<'a>(
         &'a self,
         members: &'a [(&'a Member, GroupStart)],
         mut first: impl FnMut() -> Result<Option<Messages>> + 'a,
-    ) -> Result<Wait<'a, impl FnMut(&mut [Place<'a>]) -> Result<Option<Found>>>> {
+    ) -> Result<Wait<'a, impl FnMut(&mut [Place<'a>]) -> Tried<Found>>> {
         // What is pending is told at once, be it nothing; and nothing is enough of nothing.
         let history = members.iter().position(|(_, start)| *start != GroupStart::New);
         let block = if self.limits.is_nothing() || history.is_some() { Block::No } else { self.block };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::blocking::{Block, Place, Wait};
+use super::blocking::{Block, Place, Tried, Wait};
 use super::collect::Collector;
 use super::limits::{Left, Limits};
 use super::{StartAt, Stream};
@@ -163,8 +163,7 @@ impl ReadStreams {
     }
 
     /// Waits for what there is of each stream, by its number.
-    #[allow(clippy::type_complexity, reason = "what is tried at each look has no name")]
-    fn wait<'a>(&'a self) -> Result<Wait<'a, impl FnMut(&mut [Place<'a>]) -> Result<Option<Found>>>> {
+    fn wait<'a>(&'a self) -> Result<Wait<'a, impl FnMut(&mut [Place<'a>]) -> Tried<Found>>> {
         self.streams.first().map_or(Ok(()), |(stream, _)| stream.core().check_open())?;
         // Nobody waits where nothing is looked for: nothing comes after the last ID of all.
         let asked = self.streams.iter().map(|(_, start)| *start).enumerate();
