@@ -291,7 +291,7 @@ fn whoever_waits_in_a_group_waits_in_that_of_the_stream_that_replaces_its_own() 
             let id = other.add([("n", "1")]).unwrap();
             replace(&other);
             let [got, told] = waiters.map(|waiter| waiter.join().unwrap());
-            assert_eq!(got.unwrap().iter().map(|message| message.id()).collect::<Vec<_>>(), [id]);
+            assert_eq!(got.unwrap().iter().map(streamlog::Message::id).collect::<Vec<_>>(), [id]);
             assert_eq!(told.unwrap_err().kind(), ErrorKind::NoSuchGroup);
         });
     }

@@ -49,7 +49,7 @@ fn entries_of(answer: Answer) -> Vec<Answer> {
 
 fn connect(server: &Server, number: u64) -> Wire<TcpStream> {
     let mut wire = server.connect();
-    let protocol = if number % 2 == 0 { Protocol::Resp2 } else { Protocol::Resp3 };
+    let protocol = if number.is_multiple_of(2) { Protocol::Resp2 } else { Protocol::Resp3 };
     protocol.agree(&mut wire);
     wire
 }
@@ -154,7 +154,7 @@ fn under_a_load_of_many_clients_everything_is_read_once_and_the_totals_add_up() 
     assert!(read.iter().all(|numbers| *numbers == read[0]), "all who read saw the same order");
     assert_eq!(sorted(read[0].clone()), all, "whoever reads has read everything, once");
     assert_eq!(sorted(taken), all, "the group was given everything, once");
-    assert_eq!(wire.call(&["XLEN", STREAM]), Answer::Int(all.len() as i64));
+    assert_eq!(wire.call(&["XLEN", STREAM]), Answer::Int(i64::try_from(all.len()).unwrap()));
     let none = Answer::Array(vec![Answer::Int(0), Answer::Null, Answer::Null, Answer::NullArray]);
     assert_eq!(wire.call(&["XPENDING", STREAM, GROUP]), none, "everything is acknowledged");
     server.stop();
