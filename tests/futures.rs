@@ -122,11 +122,11 @@ struct Held(Arc<AtomicBool>);
 impl Held {
     fn sync_of(disk: &SimDisk) -> (Held, Arc<AtomicBool>) {
         let (released, begun) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-        let (release, begin) = (Arc::clone(&released), Arc::clone(&begun));
+        let (may_end, has_begun) = (Arc::clone(&released), Arc::clone(&begun));
         // The write of what waits, and then the sync.
         disk.meanwhile("journal/", 1, move || {
-            begin.store(true, Ordering::SeqCst);
-            while !release.load(Ordering::SeqCst) {
+            has_begun.store(true, Ordering::SeqCst);
+            while !may_end.load(Ordering::SeqCst) {
                 thread::sleep(Duration::from_micros(200));
             }
         });
@@ -526,7 +526,7 @@ fn on_a_runtime_of_many_threads_each_entry_is_worked_on_once() {
             for n in 0..5 {
                 let worker = group.consumer(&format!("worker-{n}"));
                 workers.spawn(async move {
-                    let mut worked = Vec::new();
+                    let mut its = Vec::new();
                     // Cancelled in the midst of it, again and again.
                     for patience_us in [0, 20, 50, 1000, 200_000].into_iter().cycle() {
                         let fetch = worker.fetch().count(7).block_forever().next_async();
@@ -534,13 +534,13 @@ fn on_a_runtime_of_many_threads_each_entry_is_worked_on_once() {
                             Ok(batch) => {
                                 let batch = batch.unwrap();
                                 batch.ack_all_async().await.unwrap();
-                                worked.extend(batch.ids());
+                                its.extend(batch.ids());
                             }
                             Err(_) if patience_us == 200_000 => break,
                             Err(_) => {}
                         }
                     }
-                    worked
+                    its
                 });
             }
             producers.join_all().await;
@@ -578,7 +578,7 @@ fn what_waits_for_several_streams_leaves_all_their_queues() {
     let (broker, orders, group) = in_memory();
     let refunds = broker.stream("refunds").unwrap();
     refunds.group("billing").ensure().unwrap();
-    let streams = [("orders", Default::default()), ("refunds", streamlog::GroupStart::New)];
+    let streams = [("orders", streamlog::GroupStart::default()), ("refunds", streamlog::GroupStart::New)];
     let read = broker.read_group("billing", "a", streams).unwrap().block_forever();
     let mut both = Hand::of(read.clone().next_async());
     both.waits();
