@@ -119,7 +119,7 @@ impl Journal {
     }
 
     /// Takes one who waits no longer off the list.
-    #[cfg(any(test, feature = "tokio"))]
+    #[cfg(feature = "tokio")]
     pub(crate) fn leave(&self, wait: &mut Wait) {
         let Some(ticket) = wait.ticket.take() else { return };
         let waiter = self.sync_state().waiting.remove(&ticket);
