@@ -44,8 +44,9 @@ impl Core {
     /// What `work` says; what the sync failed with.
     pub(crate) async fn settled<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
         let (value, Owed { synced, written }) = owing(work);
-        let value = value?;
+        // Whatever became of the call: others are to see what it did.
         self.write_to(written)?;
+        let value = value?;
         self.settle(synced, Syncs::Background).await?;
         Ok(value)
     }
