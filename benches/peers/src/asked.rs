@@ -15,7 +15,7 @@ streamlog beside its peers: prints tables in Markdown, and writes target/peers/f
                      mixed-synced, scan; and the other tables: resp, open, pending, disk (all)
   --peer NAME,...    commitlog, okaywal, fjall, raft-engine, yaque, SQLite, Redis (all)
   --rounds N         how often each is measured (5)
-  --seconds S        how long a measurement takes (0.4)
+  --seconds S        how long a measurement takes (0.3)
   --payload BYTES    of each message (100)
   --backlog N        messages that are scanned, and that are there when it is opened (1000000)
   --pending N        messages that are pending when memory is measured (1000000)
@@ -90,7 +90,7 @@ impl Asked {
             others: Other::ALL.into_iter().filter(|other| is_asked(other.name())).collect(),
             peers: or(peers.iter().map(|name| Peer::named(name)).collect(), &Peer::ALL),
             rounds: words.value("--rounds").unwrap_or(if quick { 1 } else { 5 }),
-            time: Duration::from_secs_f64(words.value("--seconds").unwrap_or(if quick { 0.1 } else { 0.4 })),
+            time: Duration::from_secs_f64(words.value("--seconds").unwrap_or(if quick { 0.1 } else { 0.3 })),
             payload: noise(words.value("--payload").unwrap_or(100)),
             backlog: words.value("--backlog").unwrap_or(1_000_000 / divisor),
             pending: words.value("--pending").unwrap_or(1_000_000 / divisor),

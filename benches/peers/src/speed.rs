@@ -46,8 +46,13 @@ pub(crate) fn run(asked: &Asked) -> Value {
         return json!([]);
     }
     println!("{}", table(asked, &cells));
-    for peer in &asked.peers {
-        println!("- **{}**: {}.", peer.name(), peer.settings());
+    for peer in asked.peers.iter().filter(|peer| cells.iter().any(|cell| cell.peer == **peer)) {
+        let mut missing: Vec<_> = asked.rows.iter().filter_map(|&row| peer.level(row).err()).collect();
+        missing.sort_unstable();
+        missing.dedup();
+        let missing =
+            if missing.is_empty() { String::new() } else { format!(" (— since it {})", missing.join("; ")) };
+        println!("- **{}**: {}.{missing}", peer.name(), peer.settings());
     }
     println!();
     cells.iter().map(Cell::json).collect()

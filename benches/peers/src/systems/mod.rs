@@ -108,11 +108,11 @@ impl Peer {
             (Peer::CommitLog, _, Task::Add { .. } | Task::Scan) => Ok(level),
             (Peer::OkayWal, Level::Always, Task::Add { .. }) => Ok(level),
             (Peer::OkayWal, _, Task::Add { .. }) => Err("syncs each entry"),
-            (Peer::OkayWal, ..) => Err("a write-ahead log: read when it is opened"),
+            (Peer::OkayWal, ..) => Err("is read only when it is opened"),
             (Peer::Fjall | Peer::RaftEngine, _, Task::Add { .. } | Task::Scan) => Ok(level),
             (Peer::Yaque, Level::Always, _) => Err("never syncs"),
             (Peer::Yaque, _, Task::Add { .. } | Task::Work { .. }) => Ok(level),
-            (Peer::Yaque, ..) => Err("one producer, one consumer"),
+            (Peer::Yaque, ..) => Err("has one producer and one consumer"),
             (Peer::CommitLog | Peer::Fjall | Peer::RaftEngine, ..) => Err("knows no consumers"),
         }
     }
@@ -137,7 +137,7 @@ impl Peer {
             }
             Peer::Yaque => {
                 "a `send` is one `write`; the receiver's place is saved with each `commit` (`save_every_nth(1)`), which is its \
-                 acknowledgement and truncates a file, which ext4 flushes; nothing else is ever synced. One producer, one consumer"
+                 acknowledgement and truncates a file, which ext4 flushes; nothing else is ever synced"
             }
             Peer::Sqlite => {
                 "in the process (`rusqlite`), WAL, prepared statements, one connection that has the file for itself, a checkpoint each \
