@@ -6,7 +6,7 @@
 //! for what went through sockets.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -18,6 +18,9 @@ use crate::systems::{Peer, Subject};
 
 /// Longer than Redis takes until it syncs.
 const SETTLE: Duration = Duration::from_millis(1500);
+
+/// What is slower than that has done enough messages by then.
+const WORK_MAX: Duration = Duration::from_secs(15);
 
 const SHAPES: [(&str, Level, u64); 4] = [
     ("one by one, survives `kill -9`", Level::Os, 1),
@@ -38,10 +41,12 @@ pub(crate) fn run(asked: &Asked) -> Value {
         for &subject in &subjects {
             let level =
                 if subject == Subject::Peer(Peer::Redis) && level == Level::Os { Level::Interval } else { level };
-            let messages = messages(subject, level, batch) / asked.divisor;
+            let messages_max = messages_max(subject, level, batch) / asked.divisor;
             let scratch = Scratch::new(&asked.directory);
-            let said = send(asked, "disk", subject, level, &scratch.join("data"), [messages, batch]);
-            let each = |name: &str| said[name].as_f64().expect("a number") / messages as f64;
+            let said = send(asked, "disk", subject, level, &scratch.join("data"), [messages_max, batch]);
+            let number = |name: &str| said[name].as_f64().expect("a number");
+            let messages = number("messages");
+            let each = |name: &str| number(name) / messages;
             let (disk, handed) = (each("disk_bytes"), each("handed_bytes"));
             cells.push(format!("{} ({})", count(disk), count(handed)));
             figures.push(json!({
@@ -56,10 +61,10 @@ pub(crate) fn run(asked: &Asked) -> Value {
 }
 
 /// Enough for several checkpoints where it is quick, and for a few seconds where it is not.
-fn messages(subject: Subject, level: Level, batch: u64) -> u64 {
+fn messages_max(subject: Subject, level: Level, batch: u64) -> u64 {
     match (subject, level, batch) {
         (Subject::Ours, Level::Os, _) => 1_000_000,
-        (_, Level::Always, 1) => 20_000,
+        (_, Level::Always, 1) => 50_000,
         (_, _, 1) => 100_000,
         (..) => 500_000,
     }
@@ -75,10 +80,11 @@ pub(crate) fn work(errand: &Errand) -> Value {
     let before = if process == own { before } else { Io::of_process(process) };
     let sent_before = system.sent_bytes();
 
-    let [messages, batch] = errand.numbers;
+    let [messages_max, batch] = errand.numbers;
     let payloads = vec![&errand.payload[..]; batch as usize];
     let (mut producer, mut consumer) = (system.producer(), system.consumer(0).expect("a queue"));
-    for _ in 0..messages / batch {
+    let (began, mut messages) = (Instant::now(), 0);
+    while messages < messages_max && began.elapsed() < WORK_MAX {
         if batch == 1 {
             producer.add(&errand.payload)
         } else {
@@ -86,6 +92,7 @@ pub(crate) fn work(errand: &Errand) -> Value {
         }
         assert_eq!(consumer.take(batch as usize, None), batch, "what was added is there");
         consumer.acknowledge();
+        messages += batch;
     }
     drop((producer, consumer));
 
@@ -100,5 +107,5 @@ pub(crate) fn work(errand: &Errand) -> Value {
         (io, sent)
     };
     let io = io - before;
-    json!({ "disk_bytes": io.disk_written_bytes, "handed_bytes": io.written_bytes - sent })
+    json!({ "messages": messages, "disk_bytes": io.disk_written_bytes, "handed_bytes": io.written_bytes - sent })
 }
