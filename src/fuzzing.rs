@@ -66,7 +66,7 @@ fn seal(mut bytes: Vec<u8>) -> Vec<u8> {
         let (body_len, key) = (frame::body_len(head).min(there), frame::key(head));
         let end = start + HEADER_LEN + body_len;
         frame::close(start, &mut bytes[..end]);
-        frame::checksum(salt, &mut bytes[start..end]);
+        frame::checksum(&salt, &mut bytes[start..end]);
         if start == MAGIC_LEN {
             salt = Salt::new(&key);
         }
@@ -82,9 +82,9 @@ pub fn frames(bytes: Bytes<'_>) {
     let bytes = bytes.of_file(FRAMES);
     let mut salt = Salt::new(&FRAMES);
     let mut rest = bytes.get(MAGIC_LEN..).unwrap_or_default();
-    while let Ok((frame, after)) = Frame::decode(rest, salt) {
+    while let Ok((frame, after)) = Frame::decode(rest, &salt) {
         let mut again = Vec::new();
-        frame::encode(salt, frame, &mut again);
+        frame::encode(&salt, frame, &mut again);
         assert_eq!(again, rest[..rest.len() - after.len()]);
         if rest.len() == bytes.len() - MAGIC_LEN {
             salt = Salt::new(&frame.key);
