@@ -11,9 +11,10 @@
 //! - **The same bytes**: what a call writes is counted by Linux (`/proc/self/io`) over some hundred calls before the row begins,
 //!   and the limit writes as many: see [`ours`].
 //! - **The best there is**: the limit overwrites a ring of preallocated files as large as the journal's, and as many as it
-//!   keeps; see [`raw`] and [`leader`].
+//!   keeps; see [`raw`] and [`leader`]. It never waits for the disk unless it syncs: what it writes need never be written out.
 //! - **Sustained**: the broker stays open over all rounds of a row, so checkpoints, flushes and new journal files fall into
-//!   them; the table says how many checkpoints. `burst` is the rate in the first tenth of each slice, after all was at rest.
+//!   them; the table says how many checkpoints. `burst` is the rate in the first tenth of each slice, after all was at rest, and
+//!   `burst ratio` that beside the limit of the same round.
 //!   Options are the defaults, but that rows which sync one by one have smaller checkpoints: as many bytes as the default asks for
 //!   take them minutes. Those rows say so.
 //!
@@ -43,7 +44,7 @@ mod common;
 
 use std::path::PathBuf;
 
-use common::{Arguments, Machine, write_json};
+use common::{Arguments, Machine, refuse, write_json};
 use report::Report;
 use serde_json::json;
 use setting::Setting;
@@ -77,8 +78,8 @@ fn main() {
         "[--row NAME]… [--payload BYTES]… [--rounds N] [--quick] [--dir PATH]\nrows: {}",
         names.join(", ")
     ));
-    for name in &asked {
-        assert!(names.contains(&name.as_str()), "the rows are {}", names.join(", "));
+    if let Some(name) = asked.iter().find(|asked| !names.contains(&asked.as_str())) {
+        refuse(&format!("there is no row {name}; there are {}", names.join(", ")));
     }
     let machine = Machine::look(&setting.directory).with("streamlog", env!("CARGO_PKG_VERSION"));
     println!("{machine}; {} rounds\n", setting.rounds);

@@ -174,24 +174,43 @@ fn go_through(
 /// How many messages there are to work on.
 #[derive(Default)]
 struct Count {
-    count: Mutex<u64>,
+    state: Mutex<CountState>,
     more: Condvar,
+}
+
+#[derive(Default)]
+struct CountState {
+    count: u64,
+    waiting: usize,
 }
 
 impl Count {
     fn put(&self) {
-        *self.count.lock().expect("nobody panicked") += 1;
-        self.more.notify_one();
+        let mut state = self.state.lock().expect("nobody panicked");
+        state.count += 1;
+        // To wake somebody costs as much as a write: only the first of many does, and whoever leaves some.
+        let wakes = state.count == 1 && state.waiting > 0;
+        drop(state);
+        if wakes {
+            self.more.notify_one();
+        }
     }
 
     /// Up to a hundred; none if no more come.
     fn take(&self, is_over: &dyn Fn() -> bool) -> u64 {
-        let mut count = self.count.lock().expect("nobody panicked");
-        while *count == 0 && !is_over() {
-            count = self.more.wait_timeout(count, BLOCK).expect("nobody panicked").0;
+        let mut state = self.state.lock().expect("nobody panicked");
+        while state.count == 0 && !is_over() {
+            state.waiting += 1;
+            state = self.more.wait_timeout(state, BLOCK).expect("nobody panicked").0;
+            state.waiting -= 1;
         }
-        let taken = (*count).min(READ_LEN as u64);
-        *count -= taken;
+        let taken = state.count.min(READ_LEN as u64);
+        state.count -= taken;
+        let wakes = state.count > 0 && state.waiting > 0;
+        drop(state);
+        if wakes {
+            self.more.notify_one();
+        }
         taken
     }
 }

@@ -48,8 +48,19 @@ pub(crate) struct Report {
 
 impl Default for Report {
     fn default() -> Report {
-        let rates =
-            ["row", "payload", "ours", "burst", "limit", "ratio", "spread", "target", "checkpoints", "limit is"];
+        let rates = [
+            "row",
+            "payload",
+            "ours",
+            "burst",
+            "limit",
+            "ratio",
+            "spread",
+            "target",
+            "burst ratio",
+            "checkpoints",
+            "limit is",
+        ];
         let of = |side: &str| ["p50", "p99", "p99.9", "max"].map(|name| format!("{side} {name}"));
         let mut times = vec!["row".to_owned(), "payload".to_owned()];
         times.extend(of("ours").into_iter().chain(of("limit")));
@@ -62,7 +73,8 @@ impl Report {
     pub(crate) fn rates(&mut self, measured: &Rates<'_>) {
         let Rates { row, payload, beside, ours, limit, target, checkpoints } = *measured;
         let sustained: Vec<_> = ours.iter().map(|slice| slice.rate).collect();
-        let burst = median(&ours.iter().map(|slice| slice.burst).collect::<Vec<_>>());
+        let bursts: Vec<_> = ours.iter().map(|slice| slice.burst).collect();
+        let (burst, burst_ratio) = (median(&bursts), Ratio::of(&bursts, limit));
         let ratio = Ratio::of(&sustained, limit);
         let (our, their) = (median(&sustained), median(limit));
         eprintln!("{row}, {}: {} of {}, {}", bytes(payload as f64), rate(our), rate(their), ratio.show());
@@ -75,6 +87,7 @@ impl Report {
             ratio.show(),
             ratio.show_spread(),
             target.show(ratio.median),
+            burst_ratio.show(),
             count(checkpoints),
             beside.to_owned(),
         ]);
@@ -86,6 +99,7 @@ impl Report {
             "burst_per_second": burst,
             "limit_per_second": their,
             "ratio": ratio.json(),
+            "burst_ratio": burst_ratio.json(),
             "target": target.json(),
             "checkpoints": checkpoints,
         }));

@@ -18,7 +18,7 @@ use crate::setting::Setting;
 use crate::slice::Slice;
 
 const BACKLOG_BYTES: usize = 512 << 20;
-const BACKLOG_ENTRIES_MAX: usize = 3_000_000;
+const BACKLOG_ENTRIES_MAX: usize = 8_000_000;
 const PAGE_BYTES: usize = 4 << 20;
 const READ_BYTES: usize = 1 << 20;
 
