@@ -5,7 +5,7 @@ use std::hint::black_box;
 use streamlog::{Broker, Durability};
 
 use crate::common::in_turns;
-use crate::leader::Leader;
+use crate::leader::{Leader, Takes};
 use crate::ours::{CHECKPOINT_BYTES, FIELD, SMALL_CHECKPOINT_BYTES, empty, open, payload, rest, written_bytes};
 use crate::raw::{Growing, Ring};
 use crate::report::{Rates, Report, Target};
@@ -137,11 +137,11 @@ pub(crate) fn producers(setting: &Setting, report: &mut Report) {
         });
         let frame = payload(call_bytes);
         let ring = Ring::recycled(scratch.path());
-        let leader = Leader::new(&ring);
-        let sides = in_turns(setting.rounds, 3, |side, _| {
+        let leaders = [Takes::AtOnce, Takes::AfterOthers].map(|takes| Leader::new(&ring, takes));
+        let sides = in_turns(setting.rounds, 4, |side, _| {
             rest(&scratch);
             let time = setting.time(1.5);
-            if side == 2 {
+            if let Some(leader) = side.checked_sub(2).map(|number| &leaders[number]) {
                 return run_together(time, (0..PRODUCERS).map(|_| || leader.commit(&frame)).collect());
             }
             let producer = |number: usize| {
@@ -152,21 +152,28 @@ pub(crate) fn producers(setting: &Setting, report: &mut Report) {
             };
             run_together(time, (0..PRODUCERS).map(producer).collect())
         });
+        let best = best(&sides[2..]);
         for (row, ours) in
             [("add, 16 producers, 1 stream, Always", &sides[0]), ("add, 16 producers, 16 streams, Always", &sides[1])]
         {
             report.rates(&Rates {
                 row,
                 payload: bytes,
-                beside: "16 threads, one ideal leader: pwrite of all + fdatasync",
+                beside: "16 threads, one ideal leader: pwrite of all + fdatasync, best of two",
                 ours,
-                limit: &rates(&sides[2]),
+                limit: &best,
                 target: Target::AtLeast(0.8),
                 // Both wrote to one journal.
                 checkpoints: (done(&sides[0]) + done(&sides[1])) * call_bytes as f64 / CHECKPOINT_BYTES as f64,
             });
         }
     }
+}
+
+/// The best of several sides, in each round.
+fn best(sides: &[Vec<Slice>]) -> Vec<f64> {
+    let rounds = 0..sides[0].len();
+    rounds.map(|round| sides.iter().map(|side| side[round].rate).fold(0.0, f64::max)).collect()
 }
 
 pub(crate) fn rates(slices: &[Slice]) -> Vec<f64> {

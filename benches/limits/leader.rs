@@ -1,12 +1,25 @@
 //! The ideal group commit: what many threads want to be synced goes into one buffer, and the first of them who finds nobody at it
 //! writes and syncs it for all. No checks, no format, no order to keep.
+//!
+//! Which of two ways is the better depends on how long a sync takes beside a switch of threads, so the better counts.
 
 use std::sync::{Condvar, Mutex};
+use std::thread;
 
 use crate::raw::Ring;
 
+/// When the leader takes the buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Takes {
+    /// As soon as it leads.
+    AtOnce,
+    /// After the others had the processor once: those who return from the batch before come along with their next.
+    AfterOthers,
+}
+
 pub(crate) struct Leader<'a> {
     ring: &'a Ring,
+    takes: Takes,
     state: Mutex<State>,
     /// Who waits for a batch with an even number, and with an odd one: there are never more than two, the one being synced and the
     /// one being filled, and nobody is woken for the other's sake.
@@ -26,8 +39,8 @@ struct State {
 }
 
 impl<'a> Leader<'a> {
-    pub(crate) fn new(ring: &'a Ring) -> Leader<'a> {
-        Leader { ring, state: Mutex::default(), woken: Default::default() }
+    pub(crate) fn new(ring: &'a Ring, takes: Takes) -> Leader<'a> {
+        Leader { ring, takes, state: Mutex::default(), woken: Default::default() }
     }
 
     /// Adds to what the next sync covers, and does not wait for it.
@@ -46,6 +59,11 @@ impl<'a> Leader<'a> {
                 continue;
             }
             state.is_led = true;
+            if self.takes == Takes::AfterOthers {
+                drop(state);
+                thread::yield_now();
+                state = self.state.lock().expect("nobody panicked");
+            }
             state.filling += 1;
             let spare = std::mem::take(&mut state.spare);
             let mut buffer = std::mem::replace(&mut state.buffer, spare);

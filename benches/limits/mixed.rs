@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use streamlog::{Broker, Durability};
 
 use crate::common::{Latencies, in_turns};
-use crate::leader::Leader;
+use crate::leader::{Leader, Takes};
 use crate::ours::{CHECKPOINT_BYTES, FIELD, PROBES, empty, fill, open, payload, rest, written_bytes};
 use crate::raw::Ring;
 use crate::report::{Rates, Report, Target, Times};
@@ -59,7 +59,7 @@ fn measure(setting: &Setting, report: &mut Report, level: Durability, bytes: usi
     let record_len = |count: u64| (work_bytes[0] + each * (count - 1) as f64) as usize;
     let frame = payload(add_bytes);
     let ring = Ring::recycled(scratch.path());
-    let leader = Leader::new(&ring);
+    let leader = Leader::new(&ring, Takes::AtOnce);
     let synced = level == Durability::Always;
 
     let mut latencies = [Vec::new(), Vec::new()];
