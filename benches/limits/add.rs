@@ -77,7 +77,7 @@ fn unsynced(setting: &Setting, report: &mut Report, row: &str, bytes: usize, bat
 
 /// One producer, each add synced.
 pub(crate) fn always(setting: &Setting, report: &mut Report) {
-    for bytes in setting.payloads(&[100, 1024, 16384]) {
+    for bytes in setting.payloads(&[16, 100, 1024, 16384]) {
         let scratch = setting.scratch();
         let broker = open(Broker::builder().checkpoint_bytes(SMALL_CHECKPOINT_BYTES), &scratch);
         let stream = broker.stream("s").expect("a stream");

@@ -88,7 +88,7 @@ impl Report {
             ratio.show_spread(),
             target.show(ratio.median),
             burst_ratio.show(),
-            count(checkpoints),
+            if checkpoints > 0.0 { count(checkpoints) } else { "—".to_owned() },
             beside.to_owned(),
         ]);
         self.json.push(json!({
