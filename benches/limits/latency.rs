@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use streamlog::{Broker, Durability};
 
 use crate::common::{Latencies, in_turns};
-use crate::ours::{FIELD, SMALL_CHECKPOINT_BYTES, empty, open, payload, rest, written_bytes};
+use crate::ours::{FIELD, empty, open, payload, rest, small_checkpoint_bytes, written_bytes};
 use crate::raw::Ring;
 use crate::report::{Report, Target, Times};
 use crate::setting::Setting;
@@ -46,7 +46,7 @@ fn measure(
     let scratch = setting.scratch();
     let synced = level == Durability::Always;
     let builder = Broker::builder().durability(level);
-    let builder = if synced { builder.checkpoint_bytes(SMALL_CHECKPOINT_BYTES) } else { builder };
+    let builder = if synced { builder.checkpoint_bytes(small_checkpoint_bytes(bytes)) } else { builder };
     let broker = open(builder, &scratch);
     let stream = broker.stream("s").expect("a stream");
     let value = payload(bytes);
@@ -87,7 +87,7 @@ fn measure(
         Durability::Always => "pwrite + fdatasync",
     };
     let paced = if pace.is_some() { ", 100 µs between two" } else { "" };
-    let small = if synced { ", checkpoints of 1 MiB" } else { "" };
+    let small = if synced { ", small checkpoints" } else { "" };
     let row = format!("add, 1 producer, {level:?}{paced}{small}");
     report.times(Times { row: &row, payload: bytes, beside, ours, limit, target: Target::None });
 }

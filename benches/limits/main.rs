@@ -8,7 +8,7 @@
 //! cargo bench --bench limits -- [--row NAME]… [--payload BYTES]… [--rounds 5] [--quick] [--dir PATH]
 //! ```
 //!
-//! - **The same bytes**: what a call writes is counted by Linux (`/proc/self/io`) over some hundred calls before the row begins,
+//! - **The same bytes**: what a call writes is counted by Linux (`/proc/self/io`) call by call before the row begins,
 //!   and the limit writes as many: see [`ours`].
 //! - **The best there is**: the limit overwrites a ring of preallocated files as large as the journal's, and as many as it
 //!   keeps; see [`raw`] and [`leader`]. It never waits for the disk unless it syncs: what it writes need never be written out.

@@ -11,9 +11,6 @@ use crate::common::{Io, Scratch};
 
 /// Checkpoints of the defaults.
 pub(crate) const CHECKPOINT_BYTES: u64 = 32 << 20;
-/// Of rows that sync one by one: in as many seconds they write a hundredth.
-pub(crate) const SMALL_CHECKPOINT_BYTES: u64 = 1 << 20;
-
 /// The name of an entry's one field.
 pub(crate) const FIELD: &str = "f";
 
@@ -30,6 +27,14 @@ pub(crate) fn payload(bytes: usize) -> Vec<u8> {
         (state >> 32) as u8
     };
     (0..bytes).map(next).collect()
+}
+
+/// Of rows that sync one by one: about one in five thousand calls, which take a second or so. As many bytes as the default asks for may
+/// take them minutes.
+pub(crate) fn small_checkpoint_bytes(payload: usize) -> u64 {
+    const CALLS: usize = 5000;
+    const FRAME: usize = 51;
+    (((payload + FRAME) * CALLS) as u64).min(CHECKPOINT_BYTES)
 }
 
 pub(crate) fn open(builder: Builder, scratch: &Scratch) -> Broker {

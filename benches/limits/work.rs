@@ -4,7 +4,7 @@ use streamlog::{Broker, Durability, Trim};
 
 use crate::add::{done, rates};
 use crate::common::in_turns;
-use crate::ours::{CHECKPOINT_BYTES, PROBES, SMALL_CHECKPOINT_BYTES, fill, open, payload, rest, written_bytes};
+use crate::ours::{CHECKPOINT_BYTES, PROBES, fill, open, payload, rest, small_checkpoint_bytes, written_bytes};
 use crate::raw::Ring;
 use crate::report::{Rates, Report, Target};
 use crate::setting::Setting;
@@ -40,7 +40,7 @@ pub(crate) fn hundred(setting: &Setting, report: &mut Report) {
 
 /// One by one, each acknowledgement synced.
 pub(crate) fn always(setting: &Setting, report: &mut Report) {
-    let (row, target) = ("read + ack, one by one, ack Always, checkpoints of 1 MiB", Target::AtLeast(0.9));
+    let (row, target) = ("read + ack, one by one, ack Always, small checkpoints", Target::AtLeast(0.9));
     let work = Work { row, batch_len: 1, ack: Durability::Always, expected: 20_000, seconds: 1.0, target };
     setting.payloads(&[100]).into_iter().for_each(|bytes| work.measure(setting, report, bytes));
 }
@@ -48,7 +48,7 @@ pub(crate) fn always(setting: &Setting, report: &mut Report) {
 impl Work<'_> {
     fn measure(&self, setting: &Setting, report: &mut Report, bytes: usize) {
         let synced = self.ack == Durability::Always;
-        let checkpoint_bytes = if synced { SMALL_CHECKPOINT_BYTES } else { CHECKPOINT_BYTES };
+        let checkpoint_bytes = if synced { small_checkpoint_bytes(bytes) } else { CHECKPOINT_BYTES };
         let scratch = setting.scratch();
         let builder = Broker::builder().durability(Durability::Os).ack_durability(self.ack);
         let broker = open(builder.checkpoint_bytes(checkpoint_bytes), &scratch);
