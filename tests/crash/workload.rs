@@ -190,9 +190,13 @@ impl Manner {
                     return op;
                 }
             };
-            let mut ops: Vec<Op> = (0..chance.below(10)).map(|_| one(chance)).collect();
+            let mut ops: Vec<Op> = (0..chance.below(8)).map(|_| one(chance)).collect();
             // What is delivered in one millisecond is known by its order as long as the broker is open, and no longer.
-            ops.retain(|op| !op.delivers());
+            let mut delivers = 0;
+            ops.retain(|op| {
+                delivers += usize::from(op.delivers());
+                !op.delivers() || delivers == 1
+            });
             return Op::Exec(ops);
         }
         self.any(chance, state)
