@@ -190,14 +190,7 @@ impl Manner {
                     return op;
                 }
             };
-            let mut ops: Vec<Op> = (0..chance.below(8)).map(|_| one(chance)).collect();
-            // What is delivered in one millisecond is known by its order as long as the broker is open, and no longer.
-            let mut delivers = 0;
-            ops.retain(|op| {
-                delivers += usize::from(op.delivers());
-                !op.delivers() || delivers == 1
-            });
-            return Op::Exec(ops);
+            return Op::Exec((0..chance.below(8)).map(|_| one(chance)).collect());
         }
         self.any(chance, state)
     }
