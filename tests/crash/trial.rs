@@ -95,16 +95,15 @@ pub(crate) struct Model {
     history: Vec<(u64, Op)>,
     /// `states[k]` is the state after the first `k` operations.
     pub(crate) states: Vec<Arc<Snapshot>>,
-    /// After how many operations the other was opened again after a crash: which deliveries of one millisecond came first it then
-    /// no longer knows.
-    crashed: BTreeSet<usize>,
+    /// After how many operations the other was opened again: which deliveries of one millisecond came first it then no longer knows.
+    opened: BTreeSet<usize>,
 }
 
 impl Model {
     fn new(setup: Setup) -> Model {
         let clock = ManualClock::at(START_MS);
         let twin = Model::twin(&setup, &clock);
-        Model { setup, clock, twin, history: Vec::new(), states: vec![Arc::default()], crashed: BTreeSet::new() }
+        Model { setup, clock, twin, history: Vec::new(), states: vec![Arc::default()], opened: BTreeSet::new() }
     }
 
     fn twin(setup: &Setup, clock: &ManualClock) -> Broker {
@@ -119,12 +118,12 @@ impl Model {
     /// Does what the operation amounts to, record by record; returns what the last of them gave.
     fn run(&mut self, op: &Op, now_ms: u64) -> streamlog::Result<Outcome> {
         let mut outcome = Ok(Outcome::default());
+        if matches!(op, Op::Reopen) {
+            self.reopened();
+        }
         for part in op.parts(self.now()) {
             self.clock.set(now_ms);
             outcome = part.run_apart(&self.twin, now_ms);
-            if matches!(part, Op::Reopen) {
-                self.twin.forget_turns();
-            }
             let state = observe(&self.twin, &self.clock, now_ms).unwrap_or_else(|error| panic!("the model: {error}"));
             self.history.push((now_ms, part));
             self.states.push(Arc::new(state));
@@ -135,24 +134,25 @@ impl Model {
 
     /// Goes back to the state after the first `count` operations.
     fn rewind(&mut self, count: usize) {
-        self.crashed.retain(|crashed| *crashed < count);
+        self.opened.retain(|opened| *opened < count);
         if count < self.history.len() {
             self.history.truncate(count);
             self.states.truncate(count + 1);
             self.twin = Model::twin(&self.setup, &self.clock);
             for (index, (now_ms, part)) in self.history.iter().enumerate() {
-                if self.crashed.contains(&index) {
+                if self.opened.contains(&index) {
                     self.twin.forget_turns();
                 }
                 self.clock.set(*now_ms);
                 let _ = part.run_apart(&self.twin, *now_ms);
-                if matches!(part, Op::Reopen) {
-                    self.twin.forget_turns();
-                }
             }
         }
+        self.reopened();
+    }
+
+    fn reopened(&mut self) {
         self.twin.forget_turns();
-        self.crashed.insert(count);
+        self.opened.insert(self.history.len());
     }
 }
 
