@@ -68,7 +68,8 @@ pub(crate) struct StreamDelta {
     pub(crate) tombstones: Vec<(u64, Option<Bits>)>,
     pub(crate) groups: Vec<(u32, GroupRow)>,
     pub(crate) consumers: Vec<(u32, u32, Option<ConsumerRow>)>,
-    pub(crate) pending: Vec<(u32, Id, Option<PendingRow>)>,
+    /// Each with its turn, which few have: [`Pending::turn`].
+    pub(crate) pending: Vec<(u32, Id, Option<(PendingRow, u16)>)>,
     pub(crate) producers: Vec<(Vec<u8>, Option<ProducerRow>)>,
     /// Segments whose files nothing will name once this is committed.
     pub(crate) dropped: Vec<Id>,
@@ -163,7 +164,8 @@ impl StreamState {
             }
             for id in dirty.pending {
                 let pending = group.pending.get_mut(&id);
-                delta.pending.push((number, id, pending.as_deref().map(PendingRow::of)));
+                let row = pending.as_deref().map(|pending| (PendingRow::of(pending), pending.turn));
+                delta.pending.push((number, id, row));
                 if let Some(pending) = pending {
                     pending.stored = true;
                 }
@@ -241,12 +243,12 @@ impl StreamState {
     }
 
     /// Loads a pending entry's row; `false` if there is no such group or consumer.
-    pub(crate) fn load_pending(&mut self, group: u32, id: Id, row: &PendingRow) -> bool {
+    pub(crate) fn load_pending(&mut self, group: u32, id: Id, row: &PendingRow, turn: u16) -> bool {
         let Some(group) = self.groups.get_mut(&group) else { return false };
         if row.consumer != NOBODY && !group.consumers.contains_key(&row.consumer) {
             return false;
         }
-        group.load_pending(id, Pending::new(row.consumer, row.delivered_ms, row.deliveries));
+        group.load_pending(id, Pending { turn, ..Pending::new(row.consumer, row.delivered_ms, row.deliveries) });
         true
     }
 }

@@ -4,7 +4,6 @@
 //! are the states that the broker has been in. After a crash the first must be in one of them, and in none before
 //! those that its callers were told are durable. It then goes on from there, and so does the second, made anew.
 
-use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -95,15 +94,13 @@ pub(crate) struct Model {
     history: Vec<(u64, Op)>,
     /// `states[k]` is the state after the first `k` operations.
     pub(crate) states: Vec<Arc<Snapshot>>,
-    /// After how many operations the other was opened again: which deliveries of one millisecond came first it then no longer knows.
-    opened: BTreeSet<usize>,
 }
 
 impl Model {
     fn new(setup: Setup) -> Model {
         let clock = ManualClock::at(START_MS);
         let twin = Model::twin(&setup, &clock);
-        Model { setup, clock, twin, history: Vec::new(), states: vec![Arc::default()], opened: BTreeSet::new() }
+        Model { setup, clock, twin, history: Vec::new(), states: vec![Arc::default()] }
     }
 
     fn twin(setup: &Setup, clock: &ManualClock) -> Broker {
@@ -118,9 +115,6 @@ impl Model {
     /// Does what the operation amounts to, record by record; returns what the last of them gave.
     fn run(&mut self, op: &Op, now_ms: u64) -> streamlog::Result<Outcome> {
         let mut outcome = Ok(Outcome::default());
-        if matches!(op, Op::Reopen) {
-            self.reopened();
-        }
         for part in op.parts(self.now()) {
             self.clock.set(now_ms);
             outcome = part.run_apart(&self.twin, now_ms);
@@ -134,25 +128,15 @@ impl Model {
 
     /// Goes back to the state after the first `count` operations.
     fn rewind(&mut self, count: usize) {
-        self.opened.retain(|opened| *opened < count);
         if count < self.history.len() {
             self.history.truncate(count);
             self.states.truncate(count + 1);
             self.twin = Model::twin(&self.setup, &self.clock);
-            for (index, (now_ms, part)) in self.history.iter().enumerate() {
-                if self.opened.contains(&index) {
-                    self.twin.forget_turns();
-                }
+            for (now_ms, part) in &self.history {
                 self.clock.set(*now_ms);
                 let _ = part.run_apart(&self.twin, *now_ms);
             }
         }
-        self.reopened();
-    }
-
-    fn reopened(&mut self) {
-        self.twin.forget_turns();
-        self.opened.insert(self.history.len());
     }
 }
 

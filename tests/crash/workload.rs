@@ -169,7 +169,7 @@ pub(crate) struct Manner {
     pub(crate) amid: bool,
 }
 
-const GROUPS: [Name; 2] = ["g", "h"];
+pub(crate) const GROUPS: [Name; 2] = ["g", "h"];
 const CONSUMERS: [Name; 3] = ["x", "y", "z"];
 
 impl Manner {
