@@ -21,7 +21,7 @@ use crate::log::survey::{Stop, Survey, read_header};
 use crate::log::{Block, BlockCache, Position, Segment, SegmentFiles};
 use crate::state::Change;
 use crate::state::change::{self, Added, Bodies, CHANGE_VERSION, Recorded};
-use crate::state::delta::{ConsumerRow, GroupRow, PendingRow, StreamRow};
+use crate::state::delta::{ConsumerRow, GroupRow, PendingRow, StreamRow, TurnRow};
 use crate::state::producers::ProducerRow;
 use crate::state::snapshot::Snapshot;
 use crate::state::tables::{Meta, TURN_VERSION};
@@ -242,7 +242,7 @@ pub fn value(input: &[u8]) {
         3 => value_of::<ConsumerRow>(ROW_VERSION, bytes),
         4 => {
             value_of::<PendingRow>(ROW_VERSION, bytes);
-            value_of::<(PendingRow, u16)>(TURN_VERSION, bytes);
+            value_of::<TurnRow>(TURN_VERSION, bytes);
         }
         5 => value_of::<Bits>(ROW_VERSION, bytes),
         6 => value_of::<Snapshot>(ROW_VERSION, bytes),

@@ -389,9 +389,9 @@ fn of_what_was_delivered_in_one_millisecond_what_came_first_is_claimed_first() {
     drop((stream, group, copy));
     let reopened = |broker: Broker, crashes| {
         if crashes {
-            broker.crash()
+            broker.crash();
         } else {
-            broker.close().unwrap()
+            broker.close().unwrap();
         }
         let broker = open();
         (broker.stream("orders").unwrap().group("billing").existing().unwrap(), broker)

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::delta::{ConsumerRow, GroupRow, PendingRow};
+use super::delta::{ConsumerRow, GroupRow, PendingRow, TurnRow};
 use super::group::Due;
 use super::producers::{ProducerRow, ProducersRow};
 use super::stream_state::StreamState;
@@ -92,7 +92,7 @@ impl StreamState {
             for (id, row) in pending {
                 let group = self.groups.get_mut(number);
                 let turn = group.map_or(0, |group| group.next_turn(*id, row.consumer, row.delivered_ms));
-                self.load_pending(*number, *id, row, turn);
+                self.load_pending(*number, *id, TurnRow { row: row.clone(), turn });
             }
         }
         self.mark_all();

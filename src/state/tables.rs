@@ -6,7 +6,7 @@
 //! tombstones   stream, ordinal / 1024              -> bitmap
 //! groups       stream, group                       -> GroupRow
 //! consumers    stream, group, consumer             -> ConsumerRow
-//! pending      stream, group, ID's ms, ID's seq    -> PendingRow; in version 2 its turn too, u16
+//! pending      stream, group, ID's ms, ID's seq    -> PendingRow, or in version 2 TurnRow
 //! producers    stream, producer                    -> ProducerRow
 //! ```
 //!
@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use redb::{Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::delta::{ConsumerRow, GroupRow, PendingRow, StreamDelta, StreamRow};
+use super::delta::{ConsumerRow, GroupRow, StreamDelta, StreamRow, TurnRow};
 use super::producers::ProducerRow;
 use super::stream_state::StreamState;
 use crate::codec::{self, CodecError};
@@ -269,8 +269,7 @@ impl Tables {
             }
         }
         for ((number, group, ms, seq), bytes) in rows.pending {
-            let (row, turn) = unseal_pending(&bytes)?;
-            if !stream(&mut streams, number)?.load_pending(group, Id::new(ms, seq), &row, turn) {
+            if !stream(&mut streams, number)?.load_pending(group, Id::new(ms, seq), unseal_pending(&bytes)?) {
                 return Err(damaged("it has a pending entry of no consumer"));
             }
         }
@@ -369,13 +368,13 @@ fn unseal<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     codec::unseal(ROW_VERSION, bytes).map_err(damaged)
 }
 
-fn seal_pending((row, turn): &(PendingRow, u16)) -> Vec<u8> {
-    if *turn == 0 { seal(row) } else { codec::seal(TURN_VERSION, &(row, turn)) }
+fn seal_pending(row: &TurnRow) -> Vec<u8> {
+    if row.turn == 0 { seal(&row.row) } else { codec::seal(TURN_VERSION, row) }
 }
 
-fn unseal_pending(bytes: &[u8]) -> Result<(PendingRow, u16)> {
+fn unseal_pending(bytes: &[u8]) -> Result<TurnRow> {
     match codec::unseal(ROW_VERSION, bytes) {
-        Ok(row) => Ok((row, 0)),
+        Ok(row) => Ok(TurnRow { row, turn: 0 }),
         Err(CodecError::Version(TURN_VERSION)) => codec::unseal(TURN_VERSION, bytes).map_err(damaged),
         Err(error) => Err(damaged(error)),
     }
@@ -442,9 +441,10 @@ fn write(transaction: &WriteTransaction, commit: &Commit) -> Result<(), redb::Er
 
 #[cfg(test)]
 mod tests {
+    use super::super::delta::PendingRow;
     use super::super::delta::tests::pinned;
     use super::super::tombstones::Bits;
-    use super::{Meta, PendingRow, seal_pending, unseal_pending};
+    use super::{Meta, TurnRow, seal_pending, unseal_pending};
     use crate::codec::hex;
 
     #[test]
@@ -456,9 +456,10 @@ mod tests {
     #[test]
     fn the_layouts_of_a_pending_entrys_row_with_and_without_a_turn_are_pinned() {
         let row = || PendingRow { consumer: 6, delivered_ms: 1_700_000_000_000, deliveries: 7 };
-        for (row, expected) in
-            [((row(), 0), "f0aab1bf0106fd0068e5cf8b01000007"), ((row(), 300), "74d0d1440206fd0068e5cf8b01000007fb2c01")]
+        for (turn, expected) in
+            [(0, "f0aab1bf0106fd0068e5cf8b01000007"), (300, "74d0d1440206fd0068e5cf8b01000007fb2c01")]
         {
+            let row = TurnRow { row: row(), turn };
             let sealed = seal_pending(&row);
             assert_eq!(hex(&sealed), expected);
             assert_eq!(unseal_pending(&sealed).unwrap(), row);
