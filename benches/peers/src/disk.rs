@@ -50,7 +50,7 @@ pub(crate) fn run(asked: &Asked) -> Value {
             let (disk, handed) = (each("disk_bytes"), each("handed_bytes"));
             cells.push(format!("{} ({})", count(disk), count(handed)));
             figures.push(json!({
-                "name": subject.name(), "level": level.name(), "batch": batch, "messages": messages,
+                "name": subject.name(), "level": level.name(), "batch": batch, "messages": said["messages"],
                 "disk_bytes_each": disk, "handed_bytes_each": handed,
             }));
         }
