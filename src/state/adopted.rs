@@ -102,7 +102,7 @@ impl StreamState {
     pub(crate) fn stamp_as(&mut self, state: &StreamState) {
         for (number, group) in &mut self.groups {
             let Some(source) = state.groups.get(number) else { continue };
-            for (id, pending) in &mut group.pending {
+            for (id, pending) in group.pending.iter_mut() {
                 pending.stamp = source.pending.get(id).map_or(pending.stamp, |source| source.stamp);
             }
         }

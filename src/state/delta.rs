@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::change::Front;
 use super::group::{Consumer, Dirty, Group, NOBODY, Pending};
 use super::producers::{ProducerRow, Producers, ProducersRow};
+use super::sorted::SortedSet;
 use super::stream_state::StreamState;
 use super::tombstones::Bits;
 use crate::id::Id;
@@ -174,7 +175,7 @@ impl StreamState {
             for consumer in dirty.consumers {
                 delta.consumers.push((number, consumer, group.consumers.get(&consumer).map(ConsumerRow::of)));
             }
-            for id in dirty.pending {
+            for id in dirty.pending.iter() {
                 let pending = group.pending.get_mut(&id);
                 delta.pending.push((number, id, pending.as_deref().map(TurnRow::of)));
                 if let Some(pending) = pending {
@@ -246,10 +247,7 @@ impl StreamState {
     pub(crate) fn load_consumer(&mut self, group: u32, number: u32, row: ConsumerRow) -> bool {
         let Some(group) = self.groups.get_mut(&group) else { return false };
         let ConsumerRow { name, seen_ms, active_ms } = row;
-        group.add_consumer(
-            number,
-            Consumer { name: name.into(), seen_ms, active_ms, pending: std::collections::BTreeSet::new() },
-        );
+        group.add_consumer(number, Consumer { name: name.into(), seen_ms, active_ms, pending: SortedSet::default() });
         true
     }
 

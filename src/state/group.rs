@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::sorted::{SortedMap, SortedSet};
 use crate::id::Id;
 
 /// Whose the entries are that were released: consumers have numbers from 1.
@@ -16,9 +17,9 @@ pub(crate) struct Group {
     pub(crate) cursor: Id,
     /// How many of the stream's entries were ever delivered, if that is known.
     pub(crate) entries_read: Option<u64>,
-    pub(crate) pending: BTreeMap<Id, Pending>,
+    pub(crate) pending: SortedMap<Id, Pending>,
     /// What was released, in the order in which it is to be delivered again; then the rest, once somebody asks for that.
-    by_time: BTreeSet<Due>,
+    by_time: SortedSet<Due>,
     /// Whether `by_time` has the rest too.
     ordered: bool,
     pub(crate) consumers: BTreeMap<u32, Consumer>,
@@ -42,7 +43,7 @@ pub(crate) struct Consumer {
     /// When it last got anything.
     pub(crate) active_ms: Option<u64>,
     /// The IDs of what is pending with it.
-    pub(crate) pending: BTreeSet<Id>,
+    pub(crate) pending: SortedSet<Id>,
 }
 
 /// One entry that was delivered and not acknowledged.
@@ -88,7 +89,7 @@ pub(super) struct Dirty {
     pub(super) row: bool,
     pub(super) consumers: BTreeSet<u32>,
     /// Pending entries to be written, or removed where redb has one that is pending no longer.
-    pub(super) pending: BTreeSet<Id>,
+    pub(super) pending: SortedSet<Id>,
 }
 
 impl Group {
@@ -97,8 +98,8 @@ impl Group {
             name,
             cursor,
             entries_read,
-            pending: BTreeMap::new(),
-            by_time: BTreeSet::new(),
+            pending: SortedMap::default(),
+            by_time: SortedSet::default(),
             ordered: false,
             consumers: BTreeMap::new(),
             next_consumer: 1,
@@ -124,7 +125,7 @@ impl Group {
     pub(super) fn remove_consumer(&mut self, number: u32) {
         let Some(consumer) = self.consumers.remove(&number) else { return };
         self.names.remove(&consumer.name);
-        for id in consumer.pending {
+        for id in consumer.pending.iter() {
             self.forget(id);
         }
         self.dirty.consumers.insert(number);
@@ -143,27 +144,29 @@ impl Group {
 
     /// Makes an entry pending with a consumer, whoever had it.
     pub(super) fn assign(&mut self, id: Id, consumer: u32, delivered_ms: u64, deliveries: u32) {
-        let stored = match self.pending.get(&id) {
-            Some(old) if old.consumer == consumer => old.stored,
-            Some(old) => {
-                let stored = old.stored;
-                if let Some(owner) = self.consumers.get_mut(&old.consumer) {
-                    owner.pending.remove(&id);
-                }
-                stored
-            }
-            None => self.dirty.pending.contains(&id),
-        };
-        if let Some(owner) = self.consumers.get_mut(&consumer) {
-            owner.pending.insert(id);
-        }
         let turn = self.next_turn(id, consumer, delivered_ms);
-        let pending = Pending { delivered_ms, consumer, deliveries, stamp: self.stamp, turn, gone: false, stored };
-        self.note_delivery(id, &pending);
+        let mut pending =
+            Pending { delivered_ms, consumer, deliveries, stamp: self.stamp, turn, gone: false, stored: false };
         let before = self.pending.insert(id, pending);
-        before.iter().for_each(|before| self.disorder(id, before));
+        let is_dirty = !self.dirty.pending.insert(id);
+        // What is pending no longer, and to be written all the same, is a row of redb's.
+        pending.stored = before.map_or(is_dirty, |before| before.stored);
+        if pending.stored
+            && let Some(row) = self.pending.get_mut(&id)
+        {
+            row.stored = true;
+        }
+        if let Some(before) = before {
+            self.disorder(id, &before);
+        }
+        if before.is_none_or(|before| before.consumer != consumer) {
+            let owner = before.and_then(|before| self.consumers.get_mut(&before.consumer));
+            owner.into_iter().for_each(|owner| _ = owner.pending.remove(&id));
+            let owner = self.consumers.get_mut(&consumer);
+            owner.into_iter().for_each(|owner| _ = owner.pending.insert(id));
+        }
+        self.note_delivery(id, &pending);
         self.order(id, &pending);
-        self.dirty.pending.insert(id);
     }
 
     /// The turn of what is delivered next, as at this time.
@@ -180,7 +183,7 @@ impl Group {
                 let of_then = |turn, id| Due { owned: true, ms: delivered_ms, turn, id };
                 let of_then = of_then(0, Id::MIN)..=of_then(u16::MAX, Id::MAX);
                 let Some(last) = self.by_time.range(of_then).next_back() else { return 0 };
-                *last
+                last
             }
         };
         last.turn.saturating_add(u16::from(id < last.id))
@@ -201,24 +204,23 @@ impl Group {
     }
 
     pub(super) fn ack(&mut self, id: Id) {
-        if let Some(pending) = self.pending.get(&id)
+        if let Some(pending) = self.forget(id)
             && let Some(owner) = self.consumers.get_mut(&pending.consumer)
         {
             owner.pending.remove(&id);
         }
-        self.forget(id);
     }
 
-    fn forget(&mut self, id: Id) {
-        if let Some(pending) = self.pending.remove(&id) {
-            self.disorder(id, &pending);
-            if pending.stored {
-                self.dirty.pending.insert(id);
-            } else {
-                // Delivered and acknowledged between two checkpoints: redb never hears of it.
-                self.dirty.pending.remove(&id);
-            }
+    fn forget(&mut self, id: Id) -> Option<Pending> {
+        let pending = self.pending.remove(&id)?;
+        self.disorder(id, &pending);
+        if pending.stored {
+            self.dirty.pending.insert(id);
+        } else {
+            // Delivered and acknowledged between two checkpoints: redb never hears of it.
+            self.dirty.pending.remove(&id);
         }
+        Some(pending)
     }
 
     pub(super) fn load_pending(&mut self, id: Id, mut pending: Pending) {
@@ -253,13 +255,13 @@ impl Group {
 
     /// What was released, in the order in which it is to be delivered again.
     pub(crate) fn released(&self) -> impl Iterator<Item = Due> {
-        self.by_time.range(..Due::FIRST_OWNED).copied()
+        self.by_time.range(..Due::FIRST_OWNED)
     }
 
     /// What is pending with somebody, what was delivered longest ago first: all of it only after
     /// [`order_by_time`](Self::order_by_time).
     pub(crate) fn owned_by_time(&self) -> impl Iterator<Item = Due> {
-        self.by_time.range(Due::FIRST_OWNED..).copied()
+        self.by_time.range(Due::FIRST_OWNED..)
     }
 
     /// The last ID up to which every entry was delivered and is acknowledged.

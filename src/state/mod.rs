@@ -13,6 +13,7 @@ pub(crate) mod group;
 pub(crate) mod lag;
 pub(crate) mod producers;
 pub(crate) mod snapshot;
+pub(crate) mod sorted;
 pub(crate) mod stream_state;
 pub(crate) mod tables;
 pub(crate) mod tombstones;

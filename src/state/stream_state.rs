@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::change::{Change, Front};
 use super::group::{Consumer, Group, NOBODY};
 use super::producers::{Produced, Producers};
+use super::sorted::SortedSet;
 use super::tombstones::Tombstones;
 use crate::id::Id;
 use crate::log::StreamLog;
@@ -194,7 +195,7 @@ impl StreamState {
         for group in self.groups.values_mut() {
             group.dirty.row = true;
             group.dirty.consumers.extend(group.consumers.keys());
-            group.dirty.pending.extend(group.pending.keys());
+            group.dirty.pending.extend(group.pending.keys().copied());
         }
     }
 
@@ -214,7 +215,7 @@ impl Group {
             }
             Change::CreateConsumer { consumer, ref name, now_ms, .. } => {
                 let name = name.as_str().into();
-                let created = Consumer { name, seen_ms: now_ms, active_ms: None, pending: BTreeSet::new() };
+                let created = Consumer { name, seen_ms: now_ms, active_ms: None, pending: SortedSet::default() };
                 self.add_consumer(consumer, created);
                 self.dirty.row = true;
                 self.dirty.consumers.insert(consumer);

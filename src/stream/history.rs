@@ -73,7 +73,7 @@ impl Member {
             let state = &inner.state.groups[&group];
             let pending = state.consumers.get(&consumer).map(|consumer| &consumer.pending);
             let after = (Bound::Excluded(redelivery.after), Bound::Unbounded);
-            for &id in pending.into_iter().flat_map(|pending| pending.range(after)) {
+            for id in pending.into_iter().flat_map(|pending| pending.range(after)) {
                 if deliveries.len() + deleted.len() >= left.count() {
                     break;
                 }

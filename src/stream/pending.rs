@@ -150,7 +150,7 @@ impl PendingRange {
                 None => drop(group.pending.range(bounds).all(|(&id, _)| take(id))),
                 Some(name) => {
                     let consumer = group.consumer_named(name).map(|number| &group.consumers[&number]);
-                    consumer.into_iter().flat_map(|consumer| consumer.pending.range(bounds)).all(|&id| take(id));
+                    consumer.into_iter().flat_map(|consumer| consumer.pending.range(bounds)).all(take);
                 }
             }
             Ok(entries)
