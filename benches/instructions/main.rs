@@ -13,12 +13,15 @@
 //! for a path has rows of its own. Other machines, compilers and C libraries count differently, so what was counted with
 //! others is not compared.
 
+#[path = "../common/mod.rs"]
+mod common;
 mod paths;
 mod record;
 mod valgrind;
 
 use std::process::ExitCode;
 
+use self::common::Arguments;
 use self::paths::{PATHS, Path};
 use self::record::{Record, Verdict};
 
@@ -31,28 +34,20 @@ fn main() -> ExitCode {
         (path.run)(path.operations, std::path::Path::new(directory));
         return ExitCode::SUCCESS;
     }
-    let mut asked = Asked::default();
-    let mut words = words.into_iter();
-    while let Some(word) = words.next() {
-        match word.as_str() {
-            "--record" => asked.record = true,
-            "--keep" => asked.keep = true,
-            "--only" => asked.only = words.next().expect("--only wants a text"),
-            "--bench" => {} // cargo's
-            _ => panic!("what is {word}?"),
-        }
-    }
-    match count_all(&asked) {
-        Ok(code) => code,
-        Err(missing) => {
-            eprintln!("{missing}");
-            ExitCode::FAILURE
-        }
-    }
+    let mut arguments = Arguments::of_process();
+    let asked = Asked {
+        record: arguments.flag("--record"),
+        keep: arguments.flag("--keep"),
+        only: arguments.value("--only").unwrap_or_default(),
+    };
+    arguments.finish("[--record] [--only TEXT] [--keep]");
+    count_all(&asked).unwrap_or_else(|missing| {
+        eprintln!("{missing}");
+        ExitCode::FAILURE
+    })
 }
 
 /// What is asked on the command line.
-#[derive(Default)]
 struct Asked {
     record: bool,
     keep: bool,

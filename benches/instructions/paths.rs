@@ -7,6 +7,7 @@ use std::path::Path as Directory;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use super::common::Random;
 use streamlog::{Broker, Consumer, Durability, Id, Stream};
 
 /// A hot path: `run` sets up in a directory of its own and makes so many operations inside [`measured`].
@@ -184,7 +185,7 @@ fn ack_hundred(operations: u64, directory: &Directory) {
 
 fn ack_shuffled(operations: u64, directory: &Directory) {
     ack(operations, directory, 100, |ids| {
-        let mut random = Random(1);
+        let mut random = Random::default();
         (1..ids.len()).for_each(|at| ids.swap(at, random.below(at as u64 + 1) as usize));
     });
 }
@@ -228,7 +229,7 @@ fn scan_segments(operations: u64, directory: &Directory) {
 
 fn get(operations: u64, directory: &Directory) {
     let (_broker, stream, ids) = in_segments(200_000, directory);
-    let mut random = Random(1);
+    let mut random = Random::default();
     measured(&mut || {
         for _ in 0..operations {
             let id = ids[random.below(ids.len() as u64) as usize];
@@ -303,19 +304,5 @@ fn copy(from: &Directory, to: &Directory) {
         } else {
             std::fs::copy(from, to).unwrap();
         }
-    }
-}
-
-/// The same numbers in each run.
-struct Random(u64);
-
-impl Random {
-    /// One below `end`: splitmix64.
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % end
     }
 }
