@@ -13,7 +13,7 @@ use super::curve::Curve;
 use super::figure::{Bound, Figure, Unit};
 
 /// Openings of one directory, of which the middle one counts.
-const OPENINGS: usize = 3;
+const OPENINGS: usize = 5;
 
 /// Every entry's: with its name and lengths some 105 bytes.
 pub(crate) const ENTRY: [(&str, [u8; 100]); 1] = [("data", [b'x'; 100])];

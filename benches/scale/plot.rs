@@ -78,27 +78,35 @@ fn shown(sizes: &[u64]) -> Vec<f64> {
     sizes.iter().map(|&size| if size == 0 { smallest / 10.0 } else { size as f64 }).collect()
 }
 
+/// The values beside the axis, from one that is not above the lowest to one above the highest.
+fn ticks(unit: Unit, lowest: f64, highest: f64) -> Vec<f64> {
+    let step = if unit == Unit::Bytes { 2.0_f64 } else { 10.0 };
+    let first = step.powf((lowest.ln() / step.ln()).floor());
+    let mut ticks = vec![first];
+    let mut value = first;
+    while value <= highest {
+        value *= step;
+        ticks.push(value);
+    }
+    ticks
+}
+
 fn draw(measured: &Measured, unit: Unit, lines: &[Line<'_>]) -> String {
     let sizes: Vec<u64> = measured.points.iter().map(|(size, _)| *size).collect();
     let xs = shown(&sizes);
     let values = || lines.iter().flat_map(|line| &line.values).copied().filter(|value| *value > 0.0);
     let (lowest, highest) = (values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max));
-    let decades = lowest.log10().floor() as i32..=highest.log10().ceil().max(lowest.log10().floor() + 1.0) as i32;
+    let ticks = ticks(unit, lowest, highest);
     let width = xs[0].log10()..=xs[xs.len() - 1].log10();
     let x = Axis { logarithms: width, from: LEFT, to: WIDTH - RIGHT };
-    let logarithms = f64::from(*decades.start())..=f64::from(*decades.end());
-    let y = Axis { logarithms, from: HEIGHT - BOTTOM, to: TOP };
+    let y = Axis { logarithms: ticks[0].log10()..=ticks[ticks.len() - 1].log10(), from: HEIGHT - BOTTOM, to: TOP };
 
     let mut svg = String::new();
     let out = &mut svg;
     head(out, measured.curve.title);
-    for decade in decades.clone() {
-        let value = 10_f64.powi(decade);
+    for &value in &ticks {
         rule(out, (LEFT, y.place(value)), (WIDTH - RIGHT, y.place(value)), "#ddd");
         text(out, (LEFT - 8.0, y.place(value) + 4.0), "end", "#333", &unit.show(value));
-        for part in [2.0, 5.0].into_iter().filter(|_| decade < *decades.end()) {
-            rule(out, (LEFT, y.place(value * part)), (WIDTH - RIGHT, y.place(value * part)), "#f3f3f3");
-        }
     }
     for (&place, &size) in xs.iter().zip(&sizes) {
         rule(out, (x.place(place), TOP), (x.place(place), HEIGHT - BOTTOM), "#eee");
