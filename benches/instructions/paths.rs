@@ -25,7 +25,8 @@ pub(crate) const PATHS: &[Path] = &[
     Path { name: "add, 100 at once", operations: 100_000, run: add_batches },
     Path { name: "fetch", operations: 10_000, run: fetch_one },
     Path { name: "fetch, 100 at once", operations: 50_000, run: fetch_hundred },
-    Path { name: "fetch, 100 at once, from segments", operations: 50_000, run: fetch_behind },
+    Path { name: "fetch, from segments", operations: 10_000, run: fetch_one_behind },
+    Path { name: "fetch, 100 at once, from segments", operations: 50_000, run: fetch_hundred_behind },
     Path { name: "ack", operations: 10_000, run: ack_one },
     Path { name: "ack, 100 at once", operations: 50_000, run: ack_hundred },
     Path { name: "ack, 100 at once, in any order", operations: 50_000, run: ack_shuffled },
@@ -148,7 +149,15 @@ fn fetch_hundred(operations: u64, directory: &Directory) {
     fetch(operations, 100, &worker(&stream, operations));
 }
 
-fn fetch_behind(operations: u64, directory: &Directory) {
+fn fetch_one_behind(operations: u64, directory: &Directory) {
+    fetch_behind(operations, 1, directory);
+}
+
+fn fetch_hundred_behind(operations: u64, directory: &Directory) {
+    fetch_behind(operations, 100, directory);
+}
+
+fn fetch_behind(operations: u64, count: usize, directory: &Directory) {
     let (broker, stream) = begun(directory);
     let consumer = worker(&stream, operations + 1000);
     drop((stream, consumer));
@@ -158,7 +167,7 @@ fn fetch_behind(operations: u64, directory: &Directory) {
     for _ in 0..10 {
         worker.fetch().count(100).next().unwrap();
     }
-    fetch(operations, 100, &worker);
+    fetch(operations, count, &worker);
 }
 
 /// Acknowledges so many at a time, in the order that `order` brings them into.
