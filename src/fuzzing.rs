@@ -21,10 +21,10 @@ use crate::log::survey::{Stop, Survey, read_header};
 use crate::log::{Block, BlockCache, Position, Segment, SegmentFiles};
 use crate::state::Change;
 use crate::state::change::{self, Added, Bodies, CHANGE_VERSION, Recorded};
-use crate::state::delta::{ConsumerRow, GroupRow, PendingRow, StreamRow};
+use crate::state::delta::{ConsumerRow, GroupRow, PendingRow, StreamRow, TurnRow};
 use crate::state::producers::ProducerRow;
 use crate::state::snapshot::Snapshot;
-use crate::state::tables::Meta;
+use crate::state::tables::{Meta, TURN_VERSION};
 use crate::state::tombstones::Bits;
 use crate::storage::{File, Memory, Storage};
 
@@ -66,7 +66,7 @@ fn seal(mut bytes: Vec<u8>) -> Vec<u8> {
         let (body_len, key) = (frame::body_len(head).min(there), frame::key(head));
         let end = start + HEADER_LEN + body_len;
         frame::close(start, &mut bytes[..end]);
-        frame::checksum(salt, &mut bytes[start..end]);
+        frame::checksum(&salt, &mut bytes[start..end]);
         if start == MAGIC_LEN {
             salt = Salt::new(&key);
         }
@@ -82,9 +82,9 @@ pub fn frames(bytes: Bytes<'_>) {
     let bytes = bytes.of_file(FRAMES);
     let mut salt = Salt::new(&FRAMES);
     let mut rest = bytes.get(MAGIC_LEN..).unwrap_or_default();
-    while let Ok((frame, after)) = Frame::decode(rest, salt) {
+    while let Ok((frame, after)) = Frame::decode(rest, &salt) {
         let mut again = Vec::new();
-        frame::encode(salt, frame, &mut again);
+        frame::encode(&salt, frame, &mut again);
         assert_eq!(again, rest[..rest.len() - after.len()]);
         if rest.len() == bytes.len() - MAGIC_LEN {
             salt = Salt::new(&frame.key);
@@ -240,7 +240,10 @@ pub fn value(input: &[u8]) {
         1 => value_of::<StreamRow>(ROW_VERSION, bytes),
         2 => value_of::<GroupRow>(ROW_VERSION, bytes),
         3 => value_of::<ConsumerRow>(ROW_VERSION, bytes),
-        4 => value_of::<PendingRow>(ROW_VERSION, bytes),
+        4 => {
+            value_of::<PendingRow>(ROW_VERSION, bytes);
+            value_of::<TurnRow>(TURN_VERSION, bytes);
+        }
         5 => value_of::<Bits>(ROW_VERSION, bytes),
         6 => value_of::<Snapshot>(ROW_VERSION, bytes),
         7 => value_of::<Change>(CHANGE_VERSION, bytes),

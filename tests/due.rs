@@ -11,7 +11,7 @@ use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::Duration;
 
 use common::watch::{add, id, ids, until_waiting, watched};
-use streamlog::{Broker, Group, Id, ManualClock, Messages, Stream};
+use streamlog::{Broker, Group, Id, ManualClock, Messages, References, Stream, Trim};
 
 const IDLE: Duration = Duration::from_secs(30);
 
@@ -362,8 +362,8 @@ fn a_clock_that_goes_back_makes_nothing_due_and_keeps_nobody_from_new_entries() 
     });
 }
 
-/// What was delivered in one millisecond was claimed in the order of IDs: Redis keeps the order of deliveries. Which came first is not
-/// recorded, there or here: what was delivered before the broker was opened is in the order of IDs.
+/// What was delivered in one millisecond was claimed in the order of IDs: Redis keeps the order of deliveries. So did the broker then, until
+/// it was opened again: a process that came back was not what the one before had been.
 #[test]
 fn of_what_was_delivered_in_one_millisecond_what_came_first_is_claimed_first() {
     let dir = tempfile::tempdir().unwrap();
@@ -387,19 +387,62 @@ fn of_what_was_delivered_in_one_millisecond_what_came_first_is_claimed_first() {
     clock.advance(ms(1));
     assert_eq!(claimed(&group), ids([3, 1, 2, 4]));
     drop((stream, group, copy));
-    broker.close().unwrap();
+    let reopened = |broker: Broker, crashes| {
+        if crashes {
+            broker.crash();
+        } else {
+            broker.close().unwrap();
+        }
+        let broker = open();
+        (broker.stream("orders").unwrap().group("billing").existing().unwrap(), broker)
+    };
+    let (group, broker) = reopened(broker, false);
     clock.advance(ms(1));
-    let broker = open();
-    let group = broker.stream("orders").unwrap().group("billing").existing().unwrap();
-    assert_eq!(claimed(&group), ids(1..=4), "after it was opened again");
+    assert_eq!(claimed(&group), ids([3, 1, 2, 4]), "after it was closed and opened again");
     drop(group);
-    broker.close().unwrap();
-    let broker = open();
-    let group = broker.stream("orders").unwrap().group("billing").existing().unwrap();
+    let (group, broker) = reopened(broker, true);
     // At the time at which the process before delivered the others.
     group.consumer("y").claim(&ids([1])).run().unwrap();
+    drop(group);
+    let (group, broker) = reopened(broker, true);
     clock.advance(ms(1));
-    assert_eq!(claimed(&group), ids([2, 3, 4, 1]));
+    assert_eq!(claimed(&group), ids([3, 2, 4, 1]), "after crashes");
+    // As if they had been delivered at a time before that of the others.
+    for seq in [4, 2] {
+        group.consumer("y").claim(&ids([seq])).idle(ms(1)).run().unwrap();
+    }
+    drop(group);
+    let (group, broker) = reopened(broker, true);
+    clock.advance(ms(1));
+    assert_eq!(claimed(&group), ids([4, 2, 3, 1]));
+    drop(group);
+    let (group, _broker) = reopened(broker, false);
+    clock.advance(ms(1));
+    assert_eq!(claimed(&group), ids([4, 2, 3, 1]));
+}
+
+/// A stream whose last ID is set back behind what was trimmed is made anew, in one record: that had what is pending in the order of IDs.
+#[test]
+fn a_stream_made_anew_has_what_came_first_in_a_millisecond_after_a_crash_too() {
+    let clock = ManualClock::at(1_700_000_000_000);
+    let disk = streamlog::sim::SimDisk::new(1);
+    let open = || Broker::builder().clock(clock.clone()).background(false).open_on(disk.storage()).unwrap();
+    let broker = open();
+    let (stream, group) = stream_and_group(&broker);
+    (1..=5).for_each(|seq| add(&stream, seq));
+    give(&group, "x", 5);
+    group.consumer("y").claim(&ids([3, 1])).run().unwrap();
+    group.nack(&ids([2])).run().unwrap();
+    group.ack(&ids([5])).unwrap();
+    stream.trim(Trim::max_len(4).references(References::Acknowledged)).unwrap();
+    stream.set_last_id(id(4)).set().unwrap();
+    drop((stream, group));
+    broker.crash();
+    let broker = open();
+    clock.advance(ms(1));
+    let group = broker.stream("orders").unwrap().group("billing").existing().unwrap();
+    let claimed = group.consumer("eve").read_new().count(10).claim_idle(ms(1)).next().unwrap();
+    assert_eq!(claimed.ids(), ids([2, 4, 3, 1]));
 }
 
 /// One who waits to claim what was deleted meanwhile looks once, and waits on.

@@ -267,3 +267,26 @@ fn a_stream_that_counts_as_many_entries_as_can_be_counted_takes_more() {
     let (_broker, stream) = open(&disk);
     assert_eq!((there(&stream), stream.info().unwrap().entries_added), (vec![1, 2, 3], u64::MAX));
 }
+
+/// What was delivered and then trimmed came to lie after the stream's front, when its last ID was set back and entries were added again.
+/// Of all that does the stream was taken to have the entries: whoever wanted to claim it was told that it is not idle, and it stayed
+/// pending for ever.
+#[test]
+fn what_was_trimmed_before_the_last_id_was_set_back_is_found_to_be_gone() {
+    let broker = Broker::in_memory().unwrap();
+    let orders = broker.stream("orders").unwrap();
+    orders.group("billing").from_start().create().unwrap();
+    put(&orders, [5]);
+    orders.group("billing").existing().unwrap().consumer("x").read_new().next().unwrap();
+    orders.trim(Trim::max_len(0)).unwrap();
+    // Its log has never had the entry.
+    orders.copy_to("copy").unwrap();
+    for name in ["orders", "copy"] {
+        let stream = broker.stream(name).unwrap();
+        stream.set_last_id(id(1)).set().unwrap();
+        put(&stream, [2, 9]);
+        let consumer = stream.group("billing").existing().unwrap().consumer("y");
+        let claimed = consumer.auto_claim(Duration::from_secs(3600)).run().unwrap();
+        assert_eq!(claimed.messages.deleted(), [id(5)], "{name}");
+    }
+}

@@ -54,7 +54,8 @@ impl Arguments {
     }
 }
 
-fn refuse(text: &str) -> ! {
+/// Ends the process: what was asked for is not to be had.
+pub(crate) fn refuse(text: &str) -> ! {
     eprintln!("{text}");
     std::process::exit(2);
 }

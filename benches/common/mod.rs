@@ -25,7 +25,7 @@ mod scratch;
 mod table;
 mod turns;
 
-pub(crate) use self::arguments::Arguments;
+pub(crate) use self::arguments::{Arguments, refuse};
 pub(crate) use self::io::Io;
 pub(crate) use self::latency::Latencies;
 pub(crate) use self::machine::{Machine, said};

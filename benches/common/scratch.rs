@@ -29,9 +29,16 @@ impl Scratch {
         &self.path
     }
 
-    /// The path of something in it.
+    /// The path of something in it, that is not made.
     pub(crate) fn join(&self, name: impl AsRef<Path>) -> PathBuf {
         self.path.join(name)
+    }
+
+    /// A directory in it, made if it is not there.
+    pub(crate) fn join_dir(&self, name: impl AsRef<Path>) -> PathBuf {
+        let path = self.path.join(name);
+        fs::create_dir_all(&path).expect("a directory for what is measured");
+        path
     }
 }
 

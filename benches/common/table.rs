@@ -12,6 +12,10 @@ impl Table {
         Table { header: header.into_iter().map(Into::into).collect(), rows: Vec::new() }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     pub(crate) fn row<S: Into<String>>(&mut self, cells: impl IntoIterator<Item = S>) {
         let cells: Vec<String> = cells.into_iter().map(Into::into).collect();
         assert_eq!(cells.len(), self.header.len(), "a cell for each column");
@@ -74,5 +78,6 @@ fn scaled(mut value: f64, step: f64, units: &[&str]) -> String {
         value /= step;
         unit += 1;
     }
-    format!("{}{}", count(value), units[unit])
+    let figure = if value.fract() == 0.0 { format!("{value:.0}") } else { count(value) };
+    format!("{figure}{}", units[unit])
 }

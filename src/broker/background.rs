@@ -10,6 +10,9 @@ use crate::stream::core::Core;
 use crate::stream::work::Work;
 use crate::sync::thread::{self, JoinHandle};
 
+/// How long one sleeps who does nothing unless he is asked.
+const FAR: Duration = Duration::from_secs(3600);
+
 impl Core {
     /// Writes tails to segments, those that hold the most first, until little of the budget is used.
     pub(crate) fn flush_step(&self) -> Result<()> {
@@ -29,8 +32,9 @@ impl Core {
 
     /// Has the threads end.
     pub(super) fn stop_background(&self) {
-        self.work.want(Work::STOP);
-        self.sync_work.want(Work::STOP);
+        for work in [&self.work, &self.flush_work, &self.sync_work] {
+            work.want(Work::STOP);
+        }
     }
 
     /// Does what is wanted: each thing, whatever became of the others. Returns what could not be done, and why.
@@ -57,9 +61,13 @@ impl Core {
     }
 }
 
-/// Starts the threads.
+/// Starts the threads. What keeps those who add from waiting waits for no checkpoint: it has a thread of its own.
 pub(super) fn start(core: &Arc<Core>) -> Result<Vec<JoinHandle<()>>> {
-    Ok(vec![spawn("streamlog-work", core, keep)?, spawn("streamlog-sync", core, sync_on_time)?])
+    Ok(vec![
+        spawn("streamlog-work", core, keep)?,
+        spawn("streamlog-flush", core, flush_on_demand)?,
+        spawn("streamlog-sync", core, sync_on_time)?,
+    ])
 }
 
 fn spawn(name: &str, core: &Arc<Core>, run: impl FnOnce(&Core) + Send + 'static) -> Result<JoinHandle<()>> {
@@ -70,8 +78,42 @@ fn spawn(name: &str, core: &Arc<Core>, run: impl FnOnce(&Core) + Send + 'static)
         .map_err(|error| Error::io("starting a thread", error))
 }
 
+/// Does what one thread is asked to, again and again.
+struct Worker<'a> {
+    core: &'a Core,
+    asked: &'a Work,
+    failed: bool,
+}
+
+impl<'a> Worker<'a> {
+    fn new(core: &'a Core, asked: &'a Work) -> Worker<'a> {
+        Worker { core, asked, failed: false }
+    }
+
+    fn work(&mut self, wanted: u32) {
+        match self.core.work(wanted) {
+            Ok(()) => self.failed = false,
+            // Closed in the middle of it: what is left is done after the next opening.
+            Err((_, error)) if error.kind() == ErrorKind::Closed => {}
+            Err((not_done, error)) => {
+                // Once, not every second; whoever writes is told each time.
+                if !std::mem::replace(&mut self.failed, true) {
+                    tracing::error!(%error, "background work failed");
+                }
+                if self.core.journal.check().is_ok() {
+                    // Retention and what is due come again by themselves; a damaged stream would have it tried without end.
+                    self.asked.want(not_done & !(Work::TRIM | Work::DUE));
+                }
+            }
+        }
+        if self.failed {
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
 fn keep(core: &Core) {
-    let mut failed = false;
+    let mut worker = Worker::new(core, &core.work);
     let mut told = false;
     let mut trimmed = Instant::now();
     loop {
@@ -92,29 +134,21 @@ fn keep(core: &Core) {
             trimmed = Instant::now();
             wanted |= Work::TRIM;
         }
-        match core.work(wanted) {
-            Ok(()) => failed = false,
-            // Closed in the middle of it: what is left is done after the next opening.
-            Err((_, error)) if error.kind() == ErrorKind::Closed => {}
-            Err((not_done, error)) => {
-                // Once, not every second; whoever writes is told each time.
-                if !std::mem::replace(&mut failed, true) {
-                    tracing::error!(%error, "background work failed");
-                }
-                if core.journal.check().is_ok() {
-                    // Retention and what is due come again by themselves; a damaged stream would have it tried without end.
-                    core.work.want(not_done & !(Work::TRIM | Work::DUE));
-                }
-            }
-        }
-        if failed {
-            thread::sleep(Duration::from_millis(100));
+        worker.work(wanted);
+    }
+}
+
+fn flush_on_demand(core: &Core) {
+    let mut worker = Worker::new(core, &core.flush_work);
+    loop {
+        match core.flush_work.take(FAR) {
+            wanted if wanted & Work::STOP != 0 => return,
+            wanted => worker.work(wanted),
         }
     }
 }
 
 fn sync_on_time(core: &Core) {
-    const FAR: Duration = Duration::from_secs(3600);
     loop {
         let interval = core.sync_interval();
         match core.sync_work.take(interval.unwrap_or(FAR)) {

@@ -66,7 +66,11 @@ pub(super) fn take(
             }
         }
     }
-    if let Err(error) = writer.sync(files) {
+    // Not under the writer: a sync takes long, and those who add would wait when their tail is full.
+    let mut written = writer.take_unsynced();
+    drop(writer);
+    if let Err(error) = written.sync(files) {
+        cell.lock_writer().put_back(written);
         cell.lock().state.put_back(delta);
         return Err(error);
     }

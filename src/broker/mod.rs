@@ -396,13 +396,6 @@ impl fmt::Debug for Broker {
 /// Background work, step by step, for a broker built without threads.
 #[cfg(any(test, feature = "simulation"))]
 impl Broker {
-    /// Forgets which deliveries of one millisecond came first, as a crash does.
-    pub fn forget_turns(&self) {
-        for cell in self.open.core.cells() {
-            cell.lock().state.groups.values_mut().for_each(crate::state::Group::forget_turns);
-        }
-    }
-
     /// Writes tails to segments, if they hold much.
     ///
     /// # Errors

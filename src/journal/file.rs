@@ -6,8 +6,11 @@
 //! key      | lsn u64 | mark u64 |   the record's number, and the last record known to be durable when it was written
 //! ```
 //!
-//! A mark's own LSN is that of the last record before it. A file is preallocated, its head synced, and only then
-//! renamed to its name: a file of that name with a bad head is damage.
+//! A mark's own LSN is that of the last record before it.
+//!
+//! A file is made ready ahead of its use, as a spare: preallocated, its header synced. To go on in it takes no sync: the
+//! snapshot is written and the file renamed, and the next sync of what follows covers both. So a file with a journal file's name and a
+//! bad header is damage; a bad snapshot may also be the torn end of the log.
 
 use std::io;
 use std::sync::Arc;
@@ -35,8 +38,9 @@ const FILL_BYTES: usize = 4 << 10;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct JournalHeader {
     pub(crate) directory: Identity,
+    /// The first record, where the file was made for it; 0 in one that was made ready before. The snapshot's key says it too.
     pub(crate) first_lsn: Lsn,
-    /// The last record known to be durable when the file was made.
+    /// The last record known to be durable then.
     pub(crate) mark: Lsn,
 }
 
@@ -55,7 +59,7 @@ impl JournalFile {
     /// Appends to `out` the frame of a mark behind the record `lsn`.
     pub(crate) fn mark(&self, lsn: Lsn, mark: Lsn, out: &mut Vec<u8>) {
         let start = frame::begin(key(lsn, mark), MARK, out);
-        frame::finish(self.salt, start, out);
+        frame::finish(&self.salt, start, out);
     }
 }
 
@@ -94,45 +98,43 @@ pub(crate) fn head_len(snapshot: &[u8]) -> u64 {
     (HEADER + frame::HEADER_LEN + snapshot.len()) as u64
 }
 
-/// A file that is whole and has not its name yet.
+/// A file made ready to be gone on in: its bytes are there, and its header is durable.
 #[derive(Debug)]
-pub(crate) struct Unnamed {
+pub(crate) struct Spare {
     name: String,
-    first_lsn: Lsn,
-    file: JournalFile,
+    salt: Salt,
+    header_len: u64,
+    capacity: u64,
 }
 
-/// Makes the file whose first record will be `first_lsn`, from `spare` (of at least `capacity` bytes) if there is one.
-/// If it fails the spare is gone: after a sync that failed nothing is known of what it holds.
-pub(crate) fn create(
-    storage: &dyn Storage,
-    directory: Identity,
-    first_lsn: Lsn,
-    mark: Lsn,
-    capacity: u64,
-    spare: Option<String>,
-    snapshot: &[u8],
-) -> Result<Unnamed> {
-    let name = match spare {
-        Some(spare) => spare,
-        None => {
-            let temporary = spare_name(0);
-            preallocate(storage, &temporary, capacity)?;
-            temporary
-        }
+/// Makes a spare of `capacity` zeros that are really there: the disk cannot be full when they are overwritten.
+pub(crate) fn make_spare(storage: &dyn Storage, directory: Identity, name: String, capacity: u64) -> Result<Spare> {
+    let make = || {
+        let file = storage.create(&name)?;
+        fill(&*file, 0, capacity)?;
+        write_header(storage, &*file, directory)
     };
+    let (salt, header_len) =
+        whole_or_gone(storage, &name, make).map_err(|error| Error::io("preallocating a journal file", error))?;
+    Ok(Spare { name, salt, header_len, capacity })
+}
+
+/// Makes a spare of a file that was given up, and has the spare's name for good.
+pub(crate) fn renew(storage: &dyn Storage, directory: Identity, name: String, capacity: u64) -> Result<Spare> {
+    let make = || write_header(storage, &*storage.open(&name)?, directory);
+    let (salt, header_len) =
+        whole_or_gone(storage, &name, make).map_err(|error| Error::io("renewing a journal file", error))?;
+    Ok(Spare { name, salt, header_len, capacity })
+}
+
+/// Begins a life of the file: under a new identity, so that nothing in it is a frame. Durable when this returns.
+fn write_header(storage: &dyn Storage, file: &dyn File, directory: Identity) -> io::Result<(Salt, u64)> {
     let identity = storage.random();
-    let salt = Salt::new(&identity);
-    let mut head = header::encode(MAGIC, identity, HEADER_VERSION, &JournalHeader { directory, first_lsn, mark });
-    frame::encode(salt, Frame { key: key(first_lsn, mark), flags: SNAPSHOT, body: snapshot }, &mut head);
-    let begin = || {
-        let file = storage.open(&name)?;
-        file.write_at(&head, 0)?;
-        file.sync()?;
-        Ok(file)
-    };
-    let file = whole_or_gone(storage, &name, begin).map_err(|error| Error::io("creating a journal file", error))?;
-    Ok(Unnamed { name, first_lsn, file: JournalFile { file, salt, head_len: head.len() as u64, capacity } })
+    let header = JournalHeader { directory, first_lsn: 0, mark: 0 };
+    let header = header::encode(MAGIC, identity, HEADER_VERSION, &header);
+    file.write_at(&header, 0)?;
+    file.sync()?;
+    Ok((Salt::new(&identity), header.len() as u64))
 }
 
 /// Removes the file `name` if `make` fails: half made it would only take up room, perhaps the last there is.
@@ -143,25 +145,73 @@ fn whole_or_gone<T>(storage: &dyn Storage, name: &str, make: impl FnOnce() -> io
     })
 }
 
-impl Unnamed {
-    /// Gives the file its name; when this returns it is durable under it. If it fails the name may be there all the
-    /// same: recovery would look for the next record in this file and no other.
-    pub(crate) fn publish(self, storage: &dyn Storage) -> Result<JournalFile> {
-        let doing = |error| Error::io("naming a journal file", error);
-        storage.rename(&self.name, &path(self.first_lsn)).map_err(doing)?;
-        storage.sync_dir(JOURNAL).map_err(doing)?;
-        Ok(self.file)
+impl Spare {
+    pub(crate) fn into_name(self) -> String {
+        self.name
+    }
+
+    /// Writes the snapshot that the record `first_lsn` meets, and gives the file its name: both are durable with the next sync
+    /// of the file and of the directory. If the snapshot cannot be written the spare is gone.
+    ///
+    /// # Errors
+    ///
+    /// Those of the snapshot, which leave nothing behind, and of the name, which may be there all the same: recovery
+    /// would look for the next record in this file and no other.
+    pub(crate) fn begin(
+        self,
+        storage: &dyn Storage,
+        first_lsn: Lsn,
+        mark: Lsn,
+        snapshot: &[u8],
+    ) -> std::result::Result<JournalFile, Unbegun> {
+        let Spare { name, salt, header_len, capacity } = self;
+        let mut frame = Vec::new();
+        frame::encode(&salt, Frame { key: key(first_lsn, mark), flags: SNAPSHOT, body: snapshot }, &mut frame);
+        let write = || {
+            let file = storage.open(&name)?;
+            file.write_at(&frame, header_len)?;
+            Ok(file)
+        };
+        let file = whole_or_gone(storage, &name, write)
+            .map_err(|error| Unbegun::Nothing(Error::io("beginning a journal file", error)))?;
+        storage
+            .rename(&name, &path(first_lsn))
+            .map_err(|error| Unbegun::Named(Error::io("naming a journal file", error)))?;
+        Ok(JournalFile { file, salt, head_len: header_len + frame.len() as u64, capacity })
     }
 }
 
-/// Makes a file of `bytes` zeros that are really there: the disk cannot be full when they are overwritten.
-pub(crate) fn preallocate(storage: &dyn Storage, name: &str, bytes: u64) -> Result<()> {
-    let make = || {
-        let file = storage.create(name)?;
-        fill(&*file, 0, bytes)?;
-        file.sync()
-    };
-    whole_or_gone(storage, name, make).map_err(|error| Error::io("preallocating a journal file", error))
+/// Why a file could not be begun.
+#[derive(Debug)]
+pub(crate) enum Unbegun {
+    /// Nothing has changed.
+    Nothing(Error),
+    /// It may have its name.
+    Named(Error),
+}
+
+impl Unbegun {
+    pub(crate) fn into_error(self) -> Error {
+        match self {
+            Unbegun::Nothing(error) | Unbegun::Named(error) => error,
+        }
+    }
+}
+
+/// Makes a file and begins it; durable under its name when this returns.
+pub(crate) fn create(
+    storage: &dyn Storage,
+    directory: Identity,
+    first_lsn: Lsn,
+    mark: Lsn,
+    capacity: u64,
+    snapshot: &[u8],
+) -> Result<JournalFile> {
+    let spare = make_spare(storage, directory, spare_name(0), capacity)?;
+    let begun = spare.begin(storage, first_lsn, mark, snapshot).map_err(Unbegun::into_error)?;
+    let synced = begun.file.sync().and_then(|()| storage.sync_dir(JOURNAL));
+    synced.map_err(|error| Error::io("creating a journal file", error))?;
+    Ok(begun)
 }
 
 /// Writes zeros from `offset` to `end`.
@@ -202,7 +252,7 @@ mod tests {
         assert_eq!((RECORD, SNAPSHOT, MARK), (0, 2, 3));
         let mut mark = Vec::new();
         let start = frame::begin(key(7, 5), MARK, &mut mark);
-        frame::finish(Salt::new(&[0x1d; 16]), start, &mut mark);
+        frame::finish(&Salt::new(&[0x1d; 16]), start, &mut mark);
         assert_eq!(hex(&mark), "089eb5ed000000000000000000000007000000000000000503");
     }
 
@@ -210,13 +260,13 @@ mod tests {
     fn a_file_begins_with_its_header_and_the_snapshot_and_is_zeros_from_there() {
         let storage = Memory::default();
         super::super::create_dir(&storage).unwrap();
-        let made = create(&storage, [0xd1; 16], 300, 299, 1000, None, b"snapshot").unwrap().publish(&storage).unwrap();
+        let made = create(&storage, [0xd1; 16], 300, 299, 1000, b"snapshot").unwrap();
         let mut bytes = vec![0xff; made.file.len().unwrap() as usize];
         made.file.read_at(&mut bytes, 0).unwrap();
         assert_eq!(bytes.len(), 1000);
         let (identity, head, len) = header::decode::<JournalHeader>("", MAGIC, HEADER_VERSION, &bytes).unwrap();
-        assert_eq!((head.first_lsn, head.mark), (300, 299));
-        let (snapshot, rest) = Frame::decode(&bytes[len..], Salt::new(&identity)).unwrap();
+        assert_eq!((head.first_lsn, head.mark), (0, 0), "it was made ready before that was known");
+        let (snapshot, rest) = Frame::decode(&bytes[len..], &Salt::new(&identity)).unwrap();
         assert_eq!((snapshot.key, snapshot.flags, snapshot.body), (key(300, 299), SNAPSHOT, &b"snapshot"[..]));
         assert_eq!(made.head_len as usize, bytes.len() - rest.len());
         assert!(rest.iter().all(|&byte| byte == 0));

@@ -17,7 +17,7 @@ mod tests;
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 
-use self::file::{JOURNAL, JournalFile, RECORD};
+use self::file::{JOURNAL, JournalFile, RECORD, Spare, Unbegun};
 pub(crate) use self::recovery::{Recovery, files, highest, recover, snapshot};
 use self::sync::SyncState;
 use crate::error::{Error, ErrorKind, Result};
@@ -34,8 +34,14 @@ pub(crate) type Lsn = u64;
 const SPARES: usize = 1 + RESERVE;
 const RESERVE: usize = 1;
 
+/// So many times as many spares are kept, at most, where a checkpoint gives up more files than it is wont to.
+const SPARES_FACTOR_MAX: usize = 4;
+
 /// A file that grows, grows by this much more than is asked for.
 const GROWS_BY_MAX: u64 = 1 << 20;
+
+/// One large batch must not keep its memory for ever.
+const BUFFER_BYTES_MAX: usize = 1 << 20;
 
 /// Room kept at a file's end for the mark that a clean close writes.
 const MARK_BYTES: u64 = frame::HEADER_LEN as u64;
@@ -74,10 +80,13 @@ struct Append {
     next_lsn: Lsn,
     /// Files before the current one that are not known to be synced, oldest first.
     unsynced: Vec<Arc<dyn File>>,
+    /// How many files were begun, and how many of their names are known to be synced.
+    begun: u64,
+    begun_synced: u64,
     /// First LSN and size of every file, the current one last.
     files: VecDeque<(Lsn, u64)>,
-    /// Preallocated files, ready to take the current one's place.
-    spares: Vec<String>,
+    /// Files ready to take the current one's place.
+    spares: Vec<Spare>,
     spares_made: u64,
 }
 
@@ -113,9 +122,8 @@ impl Journal {
         snapshot: &[u8],
     ) -> Result<Journal> {
         let needed = file::head_len(snapshot) + MARK_BYTES;
-        let new =
-            file::create(&*storage, directory, next_lsn, next_lsn - 1, first_file_bytes.max(needed), None, snapshot)?
-                .publish(&*storage)?;
+        let capacity = first_file_bytes.max(needed);
+        let new = file::create(&*storage, directory, next_lsn, next_lsn - 1, capacity, snapshot)?;
         Ok(Journal {
             storage,
             directory,
@@ -127,6 +135,8 @@ impl Journal {
                 buffer: Vec::new(),
                 next_lsn,
                 unsynced: Vec::new(),
+                begun: 0,
+                begun_synced: 0,
                 spares: Vec::new(),
                 spares_made: 0,
             }),
@@ -163,21 +173,22 @@ impl Journal {
         let body = append.buffer.len() - start - frame::HEADER_LEN;
         if body > frame::BODY_LEN_MAX {
             append.buffer.truncate(start);
-            append.buffer.shrink_to(1 << 20);
+            append.buffer.shrink_to(BUFFER_BYTES_MAX);
             return Err(Error::too_large("a record", body, frame::BODY_LEN_MAX));
         }
         if !append.has_room(0) {
             append.buffer.truncate(start);
             return Ok(None);
         }
-        frame::finish(append.current.salt, start, &mut append.buffer);
+        frame::finish(&append.current.salt, start, &mut append.buffer);
         let bytes = append.buffer.len() - start;
         if append.offset > append.current.capacity / 2 && append.spares.len() < SPARES {
             self.wants_spare.store(true, Ordering::Relaxed);
         }
         append.next_lsn += 1;
         self.last.store(lsn, Ordering::Release);
-        self.appended_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        // Nobody else changes it: under the lock that is cheaper than adding.
+        self.appended_bytes.store(self.appended_bytes() + bytes as u64, Ordering::Relaxed);
         if write {
             self.write_out(append)?;
         }
@@ -208,8 +219,9 @@ impl Journal {
         append.offset += append.buffer.len() as u64;
         self.written.store(append.next_lsn - 1, Ordering::Release);
         append.buffer.clear();
-        // One large batch must not keep its memory for ever.
-        append.buffer.shrink_to(1 << 20);
+        if append.buffer.capacity() > BUFFER_BYTES_MAX {
+            append.buffer.shrink_to(BUFFER_BYTES_MAX);
+        }
         Ok(())
     }
 
@@ -268,11 +280,16 @@ impl Journal {
         let needed = file::head_len(&snapshot) + frame_bytes + MARK_BYTES;
         let left_over = if adds { RESERVE } else { 0 };
         let usable = needed <= self.file_bytes && append.spares.len() > left_over;
-        let spare = if usable { append.spares.pop() } else { None };
-        let capacity = needed.max(self.file_bytes);
-        let synced = self.synced.load(Ordering::Acquire);
-        let new = file::create(&*self.storage, self.directory, first_lsn, synced, capacity, spare, &snapshot)?;
-        let new = new.publish(&*self.storage).map_err(|error| self.fail(error))?;
+        let storage = &*self.storage;
+        let spare = match if usable { append.spares.pop() } else { None } {
+            Some(spare) => spare,
+            None => file::make_spare(storage, self.directory, file::spare_name(0), needed.max(self.file_bytes))?,
+        };
+        let new = spare.begin(storage, first_lsn, self.synced_lsn(), &snapshot).map_err(|unbegun| match unbegun {
+            Unbegun::Nothing(error) => error,
+            Unbegun::Named(error) => self.fail(error),
+        })?;
+        append.begun += 1;
         let old = std::mem::replace(&mut append.current, new);
         if append.files.back().is_some_and(|&(first, _)| first == first_lsn) {
             // The old file held no record, and the new one has taken its name.
@@ -306,37 +323,51 @@ impl Journal {
             append.spares_made += 1;
             file::spare_name(append.spares_made)
         };
-        file::preallocate(&*self.storage, &name, self.file_bytes)?;
-        self.append().spares.push(name);
+        let spare = file::make_spare(&*self.storage, self.directory, name, self.file_bytes)?;
+        self.append().spares.push(spare);
         Ok(true)
     }
 
-    /// Gives up the files that hold no record after `floor`, keeping up to `spares_max` of them for later use.
+    /// Gives up the files that hold no record after `floor`, and come before one of which a record is durable. Up to `spares_max` of
+    /// them are kept for later use, or more where that many were filled since the last time.
     ///
     /// # Errors
     ///
     /// What the system says; the files are then given up at the next open.
     pub(crate) fn release(&self, floor: Lsn, spares_max: usize) -> Result<()> {
         let doing = |error| Error::io("removing journal files", error);
-        let mut released = Vec::new();
+        let mut given_up = Vec::new();
+        let mut kept = Vec::new();
         {
             let mut append = self.append();
-            while append.files.get(1).is_some_and(|&(next, _)| next <= floor + 1) {
+            // With a record its file's name and head are durable: where redb is lost, everything is built on those.
+            let suffices = floor.saturating_add(1).min(self.synced_lsn());
+            let mut released = Vec::new();
+            while append.files.get(1).is_some_and(|&(next, _)| next <= suffices) {
                 released.extend(append.files.pop_front());
             }
-        }
-        for (first_lsn, capacity) in released {
-            let path = file::path(first_lsn);
-            let mut append = self.append();
-            if capacity == self.file_bytes && append.spares.len() < spares_max {
-                append.spares_made += 1;
-                let spare = file::spare_name(append.spares_made);
-                self.storage.rename(&path, &spare).map_err(doing)?;
-                append.spares.push(spare);
-            } else {
-                drop(append);
-                self.storage.remove(&path).map_err(doing)?;
+            let spares_max = spares_max.max(released.len().min(spares_max * SPARES_FACTOR_MAX));
+            let surplus = append.spares.len().saturating_sub(spares_max);
+            given_up.extend(append.spares.drain(..surplus).map(Spare::into_name));
+            for (first_lsn, capacity) in released {
+                let path = file::path(first_lsn);
+                if capacity == self.file_bytes && append.spares.len() + kept.len() < spares_max {
+                    append.spares_made += 1;
+                    kept.push((path, file::spare_name(append.spares_made)));
+                } else {
+                    given_up.push(path);
+                }
             }
+        }
+        given_up.iter().try_for_each(|path| self.storage.remove(path)).map_err(doing)?;
+        kept.iter().try_for_each(|(path, spare)| self.storage.rename(path, spare)).map_err(doing)?;
+        if !kept.is_empty() {
+            // Before anything is written to them: under its old name a file has to be what it was.
+            self.storage.sync_dir(JOURNAL).map_err(doing)?;
+        }
+        for (_, name) in kept {
+            let spare = file::renew(&*self.storage, self.directory, name, self.file_bytes)?;
+            self.append().spares.push(spare);
         }
         Ok(())
     }
@@ -373,7 +404,7 @@ impl Journal {
         let (lsn, mark) = (append.next_lsn - 1, self.synced_lsn());
         append.current.mark(lsn, mark, &mut append.buffer);
         self.write_out(append)?;
-        append.current.file.sync().map_err(|error| self.fail(Error::io("syncing the journal", error)))?;
+        self.sync_files(&append.unsynced, append.begun == append.begun_synced, &*append.current.file)?;
         self.stop();
         Ok(())
     }

@@ -99,7 +99,7 @@ pub(crate) fn files(storage: &dyn Storage) -> Result<Vec<Lsn>> {
 /// `Corrupt` if the file's head is damaged; what the system says.
 pub(crate) fn snapshot(storage: &dyn Storage, directory: Identity, first_lsn: Lsn) -> Result<Vec<u8>> {
     let file = Contents::read(storage, directory, first_lsn)?;
-    Ok(file.bytes[file.snapshot].to_vec())
+    file.snapshot.map(|snapshot| file.bytes[snapshot].to_vec())
 }
 
 /// The greatest number that a record of this journal may have had, whatever of it is damaged: new ones begin after it.
@@ -115,7 +115,7 @@ pub(crate) fn highest(storage: &dyn Storage, directory: Identity) -> Result<Lsn>
         match Contents::read(storage, directory, first) {
             Ok(file) => {
                 let mut beyond = Beyond::default();
-                beyond.look(&file.bytes[file.head_len..], first, file.salt);
+                beyond.look(&file.bytes[file.head_len..], first, &file.salt);
                 highest = highest.max(beyond.last_lsn);
             }
             Err(error) if error.kind() == ErrorKind::Io => return Err(error),
@@ -162,17 +162,17 @@ impl Beyond {
         later: &[Lsn],
     ) -> Result<Beyond> {
         let mut beyond = Beyond::default();
-        beyond.look(&file.bytes[end as usize..], expected, file.salt);
+        beyond.look(&file.bytes[end as usize..], expected, &file.salt);
         for &first in later {
             let file = Contents::read(storage, directory, first)?;
-            beyond.mark = beyond.mark.max(file.header.mark);
-            beyond.look(&file.bytes[file.head_len..], first, file.salt);
+            beyond.mark = beyond.mark.max(file.mark);
+            beyond.look(&file.bytes[file.head_len..], first, &file.salt);
         }
         Ok(beyond)
     }
 
     /// Takes note of any valid frame in `bytes`, wherever it begins; record `expected` should be their first.
-    fn look(&mut self, bytes: &[u8], expected: Lsn, salt: Salt) {
+    fn look(&mut self, bytes: &[u8], expected: Lsn, salt: &Salt) {
         let mut at = 0;
         while let Some(header) = bytes.get(at..).and_then(|rest| rest.first_chunk::<HEADER_LEN>()) {
             let (lsn, mark) = parse_key(frame::key(header));
@@ -205,9 +205,11 @@ fn may_be_frame(header: &[u8; HEADER_LEN], at: usize, expected: Lsn) -> bool {
 /// A journal file in memory.
 struct Contents {
     path: String,
-    header: JournalHeader,
     salt: Salt,
-    snapshot: Range<usize>,
+    /// The last record known to be durable when the file was begun.
+    mark: Lsn,
+    /// It may be torn, where nothing in the file was durable: then there is no good frame before `head_len`, nor at it.
+    snapshot: Result<Range<usize>>,
     head_len: usize,
     bytes: Vec<u8>,
 }
@@ -223,18 +225,25 @@ impl Contents {
         if header.directory != directory {
             return Err(Error::corrupt(path, 0, "it belongs to another directory"));
         }
-        if header.first_lsn != first_lsn {
-            return Err(Error::corrupt(path, 0, format_args!("it was made for record {}", header.first_lsn)));
-        }
         let salt = Salt::new(&identity);
-        let (snapshot, rest) =
-            Frame::decode(&bytes[head_len..], salt).map_err(|error| Error::corrupt(&path, head_len as u64, error))?;
-        if snapshot.flags != SNAPSHOT {
-            return Err(Error::corrupt(path, head_len as u64, "its snapshot is missing"));
+        let (made_for, mark, snapshot, head_len) = match Frame::decode(&bytes[head_len..], &salt) {
+            Ok((frame, rest)) if frame.flags == SNAPSHOT => {
+                let (first, mark) = parse_key(frame.key);
+                let end = bytes.len() - rest.len();
+                (first, mark, Ok(end - frame.body.len()..end), end)
+            }
+            Ok(_) => return Err(Error::corrupt(path, head_len as u64, "its snapshot is missing")),
+            Err(error) => {
+                let error = Error::corrupt(&path, head_len as u64, format_args!("its snapshot: {error}"));
+                (first_lsn, header.mark, Err(error), head_len)
+            }
+        };
+        if let Some(other) =
+            [header.first_lsn, made_for].into_iter().find(|&made_for| ![0, first_lsn].contains(&made_for))
+        {
+            return Err(Error::corrupt(path, 0, format_args!("it was made for record {other}")));
         }
-        let head_len = bytes.len() - rest.len();
-        let snapshot = head_len - snapshot.body.len()..head_len;
-        Ok(Contents { path, header, salt, snapshot, head_len, bytes })
+        Ok(Contents { path, salt, mark, snapshot, head_len, bytes })
     }
 
     /// Calls `each` with every record from `expected` on, until a bad frame or the record `until`. Returns the offset
@@ -248,7 +257,7 @@ impl Contents {
     ) -> Result<u64> {
         let mut rest = &self.bytes[self.head_len..];
         while until != Some(*expected) {
-            let Ok((frame, after)) = Frame::decode(rest, self.salt) else { break };
+            let Ok((frame, after)) = Frame::decode(rest, &self.salt) else { break };
             let (lsn, _) = parse_key(frame.key);
             match frame.flags {
                 RECORD if lsn == *expected => {
@@ -280,7 +289,7 @@ mod tests {
 
     fn frame(lsn: Lsn, mark: Lsn, flags: u8, body: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
-        frame::encode(Salt::new(SALT), Frame { key: key(lsn, mark), flags, body }, &mut out);
+        frame::encode(&Salt::new(SALT), Frame { key: key(lsn, mark), flags, body }, &mut out);
         out
     }
 
@@ -323,13 +332,13 @@ mod tests {
                 }
                 bytes[0] ^= 1;
                 let mut beyond = Beyond::default();
-                beyond.look(&bytes, 10, salt);
+                beyond.look(&bytes, 10, &salt);
                 assert_eq!((beyond.last_lsn, beyond.mark), (13, if closed { 13 } else { 12 }), "{bodies:?}");
             }
         }
         // A mark that comes right where the record should be: after the log's last one.
         let mut beyond = Beyond::default();
-        beyond.look(&frame(9, 9, MARK, b""), 10, salt);
+        beyond.look(&frame(9, 9, MARK, b""), 10, &salt);
         assert_eq!((beyond.last_lsn, beyond.mark), (9, 9));
     }
 }

@@ -6,10 +6,13 @@
 //! them, of whom nothing is known here.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::task::Waker;
 
-use super::{Journal, Lsn};
+use super::file::JOURNAL;
+use super::{Append, Journal, Lsn};
 use crate::error::{Error, Result};
+use crate::storage::File;
 use crate::sync::atomic::Ordering;
 use crate::sync::{MutexGuard, PoisonError};
 use crate::wait::Sleeper;
@@ -144,18 +147,29 @@ impl Journal {
         self.settled.load(Ordering::Acquire)
     }
 
+    /// Syncs in order: nothing in a file counts as durable before all that came before it is, and before it has its name.
+    pub(super) fn sync_files(&self, older: &[Arc<dyn File>], is_named: bool, current: &dyn File) -> Result<()> {
+        let failed = |error| self.fail(Error::io("syncing the journal", error));
+        older.iter().try_for_each(|file| file.sync()).map_err(failed)?;
+        if !is_named {
+            self.storage.sync_dir(JOURNAL).map_err(failed)?;
+        }
+        current.sync().map_err(failed)
+    }
+
     fn sync_once(&self) -> Result<Lsn> {
-        let (older, current, last) = {
+        let (older, current, begun, is_named, last) = {
             let mut append = self.append();
             self.check()?;
             self.write_out(&mut append)?;
-            (append.unsynced.clone(), append.current.file.clone(), append.next_lsn - 1)
+            let Append { unsynced, begun, begun_synced, current, next_lsn, .. } = &*append;
+            (unsynced.clone(), Arc::clone(&current.file), *begun, begun == begun_synced, next_lsn - 1)
         };
-        // In order: nothing in a file counts as durable before all that came before it is.
-        for file in older.iter().chain([&current]) {
-            file.sync().map_err(|error| self.fail(Error::io("syncing the journal", error)))?;
-        }
-        self.append().unsynced.drain(..older.len());
+        self.sync_files(&older, is_named, &*current)?;
+        let mut append = self.append();
+        append.unsynced.drain(..older.len());
+        append.begun_synced = begun;
+        drop(append);
         self.synced.fetch_max(last, Ordering::Release);
         Ok(last)
     }

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::*;
-use crate::storage::sim::{Fault, FaultOp, SimDisk};
+use crate::storage::sim::{Fault, FaultOp, SimDisk, Survival};
 
 const FILE_BYTES: u64 = 4096;
 
@@ -95,6 +95,9 @@ fn a_file_is_given_up_once_its_last_record_is_of_no_use_and_no_sooner() {
     journal.release(2, 0).unwrap();
     assert_eq!(recovered(&disk), [1, 2, 3, 4]);
     journal.release(3, 0).unwrap();
+    assert_eq!(recovered(&disk), [1, 2, 3, 4], "nothing of the next file is durable");
+    journal.wait_synced(4, |_| {}).unwrap();
+    journal.release(3, 0).unwrap();
     assert_eq!(names(&disk), ["00000000000000000004.log"]);
     journal.release(9, 0).unwrap();
     assert_eq!(names(&disk), ["00000000000000000004.log"], "the last one is written to");
@@ -130,14 +133,16 @@ fn a_file_that_could_not_be_made_leaves_nothing_behind() {
         fail(0);
         journal.rotate(FILE_BYTES / 2, false, |_| Vec::new()).unwrap_err();
         assert_eq!(names(&disk), first, "a file without a spare, {op:?}");
-        if op != FaultOp::Create {
+        if op == FaultOp::Write {
             assert!(journal.prepare_spare().unwrap());
             fail(0);
             journal.rotate(FILE_BYTES / 2, false, |_| Vec::new()).unwrap_err();
-            assert_eq!(names(&disk), first, "a file from a spare, {op:?}");
-            fail(1);
-            journal.rotate(FILE_BYTES / 2, false, |_| Vec::new()).unwrap_err();
-            assert_eq!(names(&disk), first, "the head of a file without a spare, {op:?}");
+            assert_eq!(names(&disk), first, "the snapshot of a file from a spare");
+            for (after, what) in [(1, "header"), (2, "snapshot")] {
+                fail(after);
+                journal.rotate(FILE_BYTES / 2, false, |_| Vec::new()).unwrap_err();
+                assert_eq!(names(&disk), first, "the {what} of a file without a spare");
+            }
         }
         assert_eq!(add(&journal, 10), Some(2), "nothing has changed");
         assert!(journal.prepare_spare().unwrap());
@@ -164,4 +169,25 @@ fn the_last_spare_is_for_records_that_add_nothing() {
     assert_eq!(add(&journal, FILE_BYTES as usize / 2), Some(3));
     let refused = journal.rotate(FILE_BYTES / 2, false, |_| Vec::new()).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::StorageFull, "it is given up");
+}
+
+/// The story: each eight megabytes all who added waited for two syncs, of the new file's head and of its name.
+#[test]
+fn a_new_file_is_gone_on_in_without_a_sync_and_the_next_sync_covers_its_name_and_its_head() {
+    let disk = SimDisk::new(1);
+    let journal = journal(&disk);
+    disk.storage().sync_dir("").unwrap();
+    add(&journal, 1000);
+    journal.prepare_spare().unwrap();
+    for op in [FaultOp::Sync, FaultOp::SyncDir] {
+        disk.inject(Fault { op, path_contains: None, after: 0, times: 1, error: io::ErrorKind::Other });
+    }
+    journal.rotate(FILE_BYTES - 1000, false, |_| b"snapshot".to_vec()).unwrap();
+    assert_eq!(add(&journal, 1000), Some(2));
+    disk.clear_faults();
+    journal.wait_synced(2, |_| {}).unwrap();
+    disk.crash();
+    disk.restart(Survival::Nothing);
+    assert_eq!(recovered(&disk), [1, 2]);
+    assert_eq!(snapshot(&*disk.storage(), [0xd1; 16], 2).unwrap(), b"snapshot");
 }

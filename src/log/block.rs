@@ -26,14 +26,16 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    /// Decodes and verifies every frame of `bytes`; the error gives them back, and says where in them, and what.
+    /// Decodes and verifies every frame of `bytes`, which are to be the entries `ordinals`; the error gives them back, and says where in them, and what.
     pub(crate) fn decode(
         key: Key,
-        first_ordinal: u64,
+        ordinals: Range<u64>,
         bytes: Vec<u8>,
-        salt: Salt,
+        salt: &Salt,
     ) -> Result<Block, (Vec<u8>, u64, FrameError)> {
-        let mut entries = Vec::new();
+        // What an index that is wrong claims is not believed.
+        let expected = (ordinals.end.saturating_sub(ordinals.start) as usize).min(bytes.len() / HEADER_LEN);
+        let mut entries = Vec::with_capacity(expected);
         let mut start = 0;
         while start < bytes.len() {
             match Frame::decode(&bytes[start..], salt) {
@@ -44,7 +46,7 @@ impl Block {
                 Err(error) => return Err((bytes, start as u64, error)),
             }
         }
-        Ok(Block { key, first_ordinal, bytes: Arc::new(bytes), entries, bad: Vec::new() })
+        Ok(Block { key, first_ordinal: ordinals.start, bytes: Arc::new(bytes), entries, bad: Vec::new() })
     }
 
     /// A block that is damaged, with what can be read of it; `error` makes what is to be said of damage at an offset.
@@ -64,6 +66,11 @@ impl Block {
     pub(crate) fn damage(&self, ordinal: u64) -> Option<&Error> {
         let index = (ordinal - self.first_ordinal) as usize;
         self.bad.iter().find(|(bad, _)| bad.entries.contains(&index)).map(|(_, error)| error)
+    }
+
+    /// Whether every entry is whole.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.bad.is_empty()
     }
 
     pub(crate) fn key(&self) -> Key {

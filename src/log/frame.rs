@@ -19,17 +19,20 @@ const CRC_LEN: usize = 4;
 const KEY_LEN: usize = 16;
 
 /// What the checksums of one file start from. Made from the file's random identity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Salt(u32);
+#[derive(Debug, Clone)]
+pub(crate) struct Salt {
+    /// Ready to go on from there: it has found out what the processor can do.
+    hasher: crc32fast::Hasher,
+}
 
 impl Salt {
     /// The salt of a file with this identity.
     pub(crate) fn new(identity: &[u8]) -> Salt {
-        Salt(crc32fast::hash(identity))
+        Salt { hasher: crc32fast::Hasher::new_with_initial(crc32fast::hash(identity)) }
     }
 
-    fn crc(self, bytes: &[u8]) -> u32 {
-        let mut hasher = crc32fast::Hasher::new_with_initial(self.0);
+    fn crc(&self, bytes: &[u8]) -> u32 {
+        let mut hasher = self.hasher.clone();
         hasher.update(bytes);
         hasher.finalize()
     }
@@ -54,7 +57,7 @@ pub(crate) enum FrameError {
 
 impl<'a> Frame<'a> {
     /// Decodes the frame at the start of `bytes`; returns it and the bytes after it.
-    pub(crate) fn decode(bytes: &'a [u8], salt: Salt) -> Result<(Frame<'a>, &'a [u8]), FrameError> {
+    pub(crate) fn decode(bytes: &'a [u8], salt: &Salt) -> Result<(Frame<'a>, &'a [u8]), FrameError> {
         let header = bytes.first_chunk::<HEADER_LEN>().ok_or(FrameError::Truncated)?;
         let len = body_len(header);
         // Before the checksum: a damaged length must not make a reader wait for 4 GiB.
@@ -87,19 +90,19 @@ pub(crate) fn close(start: usize, out: &mut [u8]) {
 }
 
 /// Writes the checksum of the whole frame `frame`.
-pub(crate) fn checksum(salt: Salt, frame: &mut [u8]) {
+pub(crate) fn checksum(salt: &Salt, frame: &mut [u8]) {
     let crc = salt.crc(&frame[CRC_LEN..]);
     frame[..CRC_LEN].copy_from_slice(&crc.to_le_bytes());
 }
 
 /// Ends the frame begun at `start` where `out` ends.
-pub(crate) fn finish(salt: Salt, start: usize, out: &mut [u8]) {
+pub(crate) fn finish(salt: &Salt, start: usize, out: &mut [u8]) {
     close(start, out);
     checksum(salt, &mut out[start..]);
 }
 
 /// Appends a whole frame.
-pub(crate) fn encode(salt: Salt, frame: Frame<'_>, out: &mut Vec<u8>) {
+pub(crate) fn encode(salt: &Salt, frame: Frame<'_>, out: &mut Vec<u8>) {
     let start = begin(frame.key, frame.flags, out);
     out.extend_from_slice(frame.body);
     finish(salt, start, out);
@@ -123,7 +126,7 @@ fn array<const LEN: usize>(bytes: &[u8]) -> [u8; LEN] {
 mod tests {
     use super::*;
 
-    fn sample(salt: Salt) -> Vec<u8> {
+    fn sample(salt: &Salt) -> Vec<u8> {
         let mut out = Vec::new();
         encode(salt, Frame { key: [7; 16], flags: 2, body: b"hello" }, &mut out);
         out
@@ -131,7 +134,7 @@ mod tests {
 
     #[test]
     fn the_layout_of_a_frame_is_pinned() {
-        let bytes = sample(Salt::new(b"identity"));
+        let bytes = sample(&Salt::new(b"identity"));
         assert_eq!(bytes[4..8], [5, 0, 0, 0]);
         assert_eq!(bytes[8..24], [7; 16]);
         assert_eq!(bytes[24], 2);
@@ -142,18 +145,18 @@ mod tests {
     #[test]
     fn no_flipped_bit_no_cut_and_no_other_files_frame_passes() {
         let salt = Salt::new(b"identity");
-        let bytes = sample(salt);
-        let (frame, rest) = Frame::decode(&bytes, salt).unwrap();
+        let bytes = sample(&salt);
+        let (frame, rest) = Frame::decode(&bytes, &salt).unwrap();
         assert_eq!((frame.body, rest), (&b"hello"[..], &b""[..]));
         for bit in 0..bytes.len() * 8 {
             let mut bad = bytes.clone();
             bad[bit / 8] ^= 1 << (bit % 8);
-            assert!(Frame::decode(&bad, salt).is_err(), "bit {bit}");
+            assert!(Frame::decode(&bad, &salt).is_err(), "bit {bit}");
         }
         for len in 0..bytes.len() {
-            assert_eq!(Frame::decode(&bytes[..len], salt), Err(FrameError::Truncated), "{len} bytes");
+            assert_eq!(Frame::decode(&bytes[..len], &salt), Err(FrameError::Truncated), "{len} bytes");
         }
-        assert_eq!(Frame::decode(&bytes, Salt::new(b"another")), Err(FrameError::Checksum));
-        assert!(Frame::decode(&[0; 100], salt).is_err());
+        assert_eq!(Frame::decode(&bytes, &Salt::new(b"another")), Err(FrameError::Checksum));
+        assert!(Frame::decode(&[0; 100], &salt).is_err());
     }
 }

@@ -24,7 +24,7 @@ pub(crate) fn encode<T: Serialize>(magic: Magic, identity: Identity, version: u8
     let mut out = magic.to_vec();
     let start = frame::begin(identity, 0, &mut out);
     codec::encode(version, header, &mut out);
-    frame::finish(Salt::new(&magic), start, &mut out);
+    frame::finish(&Salt::new(&magic), start, &mut out);
     out
 }
 
@@ -49,7 +49,7 @@ pub(crate) fn decode<T: DeserializeOwned>(
         });
     }
     let rest = &bytes[MAGIC_LEN..];
-    let (frame, _) = Frame::decode(rest, Salt::new(&magic)).map_err(|error| Error::corrupt(file, 8, error))?;
+    let (frame, _) = Frame::decode(rest, &Salt::new(&magic)).map_err(|error| Error::corrupt(file, 8, error))?;
     let header = codec::decode(version, frame.body).map_err(|error| Error::corrupt(file, 8, error))?;
     Ok((frame.key, header, MAGIC_LEN + HEADER_LEN + frame.body.len()))
 }

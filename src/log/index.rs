@@ -31,6 +31,11 @@ impl Index {
         }
     }
 
+    /// The offset from which on the next entry noted begins a block.
+    pub(crate) fn next_block(&self) -> u64 {
+        self.blocks.last().map_or(0, |block| block.offset + BLOCK_BYTES)
+    }
+
     /// Forgets the blocks that begin at `end` or after it.
     pub(crate) fn cut_back(&mut self, end: u64) {
         self.blocks.truncate(self.blocks.partition_point(|block| block.offset < end));

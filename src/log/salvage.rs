@@ -29,7 +29,7 @@ pub(crate) struct Salvaged {
 
 /// Reads around the damage in `bytes`, which were the frames of `count` entries, with IDs from `low` to `high`. `None` if
 /// the ordinals of the whole frames cannot be told.
-pub(crate) fn salvage(bytes: &[u8], count: usize, salt: Salt, low: Id, high: Id) -> Option<Salvaged> {
+pub(crate) fn salvage(bytes: &[u8], count: usize, salt: &Salt, low: Id, high: Id) -> Option<Salvaged> {
     // Whole frames, and between them gaps: each with how many frames it was, where its first frame's header tells.
     let mut whole: Vec<(Id, usize)> = Vec::new();
     let mut gaps: Vec<Gap> = Vec::new();
@@ -77,7 +77,7 @@ struct Gap {
 }
 
 /// The entry whose frame begins at `at`, if there is one with an ID from `low` to `high`.
-fn entry_at(bytes: &[u8], at: usize, salt: Salt, low: Id, high: Id) -> Option<Id> {
+fn entry_at(bytes: &[u8], at: usize, salt: &Salt, low: Id, high: Id) -> Option<Id> {
     let head = bytes.get(at..)?.first_chunk::<HEADER_LEN>()?;
     // Before the checksum, which of any bytes is as many bytes as they claim.
     let id = Id::from_bytes(frame::key(head));
@@ -122,7 +122,7 @@ mod tests {
             starts.push(bytes.len());
             let body = vec![n as u8; (n % 5) as usize * 7];
             frame::encode(
-                Salt::new(SALT),
+                &Salt::new(SALT),
                 Frame { key: Id::new(n * 10, 0).to_bytes(), flags: 0, body: &body },
                 &mut bytes,
             );
@@ -131,7 +131,7 @@ mod tests {
     }
 
     fn run(bytes: &[u8], count: u64) -> Option<Salvaged> {
-        salvage(bytes, count as usize, Salt::new(SALT), Id::new(5, 0), Id::new(count * 10, 0))
+        salvage(bytes, count as usize, &Salt::new(SALT), Id::new(5, 0), Id::new(count * 10, 0))
     }
 
     #[test]

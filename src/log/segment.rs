@@ -163,14 +163,14 @@ impl Segment {
         };
         let first_ordinal = first.map_or(self.position.first_ordinal, |block| block.ordinal);
         let key = (self.stream, self.position.first_ordinal, offset);
-        Block::decode(key, first_ordinal, bytes, self.salt()).or_else(|(bytes, at, what)| {
-            let next = next.flatten().filter(|next| next.offset == end);
-            let next_ordinal = next.map_or(self.position.next_ordinal, |next| next.ordinal);
+        let next = next.flatten().filter(|next| next.offset == end);
+        let next_ordinal = next.map_or(self.position.next_ordinal, |next| next.ordinal);
+        Block::decode(key, first_ordinal..next_ordinal, bytes, &self.salt()).or_else(|(bytes, at, what)| {
             let low = first.map_or(self.position.first_id, |first| first.id);
             let high = next.and_then(|next| next.id.previous()).unwrap_or(self.position.last_id);
             let error = |at: u64| Error::corrupt(path(), offset + at, what);
             let count = (next_ordinal - first_ordinal) as usize;
-            match salvage(&bytes, count, self.salt(), low, high) {
+            match salvage(&bytes, count, &self.salt(), low, high) {
                 Some(salvaged) => Ok(Block::damaged(key, first_ordinal, bytes, salvaged, error)),
                 None => Err(error(at)),
             }
@@ -202,7 +202,7 @@ impl Segment {
         let bad = |what: &dyn std::fmt::Display| Error::corrupt(&path, self.position.end, what);
         let mut bytes = vec![0; len.saturating_sub(self.position.end) as usize];
         read_exact(file, &mut bytes, self.position.end, &path)?;
-        let (frame, _) = Frame::decode(&bytes, self.salt()).map_err(|error| bad(&error))?;
+        let (frame, _) = Frame::decode(&bytes, &self.salt()).map_err(|error| bad(&error))?;
         if frame.flags != FOOTER {
             return Err(bad(&"there is no footer where the segment ends"));
         }
@@ -233,7 +233,7 @@ impl Segment {
         let Position { begin, end, first_ordinal, next_ordinal, first_id, last_id, .. } = self.position;
         let mut bytes = vec![0; (end - begin) as usize];
         read_exact(file, &mut bytes, begin, &path)?;
-        let salvaged = salvage(&bytes, (next_ordinal - first_ordinal) as usize, self.salt(), first_id, last_id)
+        let salvaged = salvage(&bytes, (next_ordinal - first_ordinal) as usize, &self.salt(), first_id, last_id)
             .ok_or_else(|| Error::corrupt(path, begin, "its frames do not add up to what was written"))?;
         let mut index = Index::default();
         for (ordinal, (id, at)) in (first_ordinal..).zip(salvaged.entries) {

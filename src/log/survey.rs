@@ -99,8 +99,8 @@ impl<'a> Survey<'a> {
             if offset >= self.len {
                 return Ok(Stop::End);
             }
-            let salt = self.salt;
-            let frame = match Frame::decode(self.bytes_at(offset)?, salt) {
+            let salt = self.salt.clone();
+            let frame = match Frame::decode(self.bytes_at(offset)?, &salt) {
                 Ok((frame, _)) => frame,
                 Err(error) => return Ok(Stop::Bad(error.to_string())),
             };
@@ -167,8 +167,8 @@ impl<'a> Survey<'a> {
             if id <= after || id > last || head[HEADER_LEN - 1] != 0 || whole > self.len - offset {
                 continue;
             }
-            let salt = self.salt;
-            if Frame::decode(self.bytes_at(offset)?, salt).is_ok() {
+            let salt = self.salt.clone();
+            if Frame::decode(self.bytes_at(offset)?, &salt).is_ok() {
                 return Ok(Some(offset));
             }
         }

@@ -17,8 +17,8 @@ use crate::id::Id;
 use crate::storage::File;
 use crate::sync::PoisonError;
 
-/// Writes are gathered to about this size.
-const WRITE_BYTES: usize = 1 << 20;
+/// Writes are gathered to about this size: what a core's cache holds.
+const WRITE_BYTES: usize = 256 << 10;
 
 /// When a segment is sealed.
 #[derive(Debug, Clone, Copy)]
@@ -133,22 +133,21 @@ impl SegmentWriter {
         self.owner.name = Arc::clone(name);
     }
 
-    /// Makes all that was written durable.
-    ///
-    /// # Errors
-    ///
-    /// What the system says: nothing is known then of what is durable, and writing must stop, unless it was for want of
-    /// room, of files to be opened.
-    pub(crate) fn sync(&mut self, files: &SegmentFiles) -> Result<()> {
-        for unsynced in self.unsynced.drain(..) {
-            unsynced.file().sync().map_err(|error| Error::sync("syncing a segment", error))?;
-        }
-        if self.unsynced_names {
-            let dir = stream_dir(self.owner.stream);
-            files.sync_dir(&dir).map_err(|error| Error::sync(format_args!("syncing {dir}"), error))?;
-            self.unsynced_names = false;
-        }
-        Ok(())
+    /// Takes what was written and is to be made durable: by the caller, so that writing goes on meanwhile.
+    pub(crate) fn take_unsynced(&mut self) -> Written {
+        let files = std::mem::take(&mut self.unsynced);
+        Written { stream: self.owner.stream, files, names: std::mem::take(&mut self.unsynced_names) }
+    }
+
+    /// Takes back what could not be made durable for want of room.
+    pub(crate) fn put_back(&mut self, mut written: Written) {
+        self.unsynced.append(&mut written.files);
+        self.unsynced_names |= written.names;
+    }
+
+    fn sync(&mut self, files: &SegmentFiles) -> Result<()> {
+        let mut written = self.take_unsynced();
+        written.sync(files).inspect_err(|_| self.put_back(written))
     }
 
     /// Closes the files that wait to be synced: the stream is deleted.
@@ -232,7 +231,7 @@ impl SegmentWriter {
         let segment = Segment::new(stream, position);
         *segment.index.write().unwrap_or_else(PoisonError::into_inner) = Some(Index::default());
         let mut open = Open::new(segment, file);
-        open.pending = bytes;
+        open.pending.extend_from_slice(&bytes);
         open.pending_offset = 0;
         Ok(open)
     }
@@ -249,7 +248,7 @@ impl SegmentWriter {
         };
         let start = frame::begin(position.last_id.to_bytes(), FOOTER, &mut open.pending);
         codec::encode(FOOTER_VERSION, &footer, &mut open.pending);
-        frame::finish(open.salt, start, &mut open.pending);
+        frame::finish(&open.salt, start, &mut open.pending);
         let written = open.write_out();
         self.keep(files, &open.file)?;
         written.map(|()| open.segment)
@@ -269,6 +268,35 @@ impl SegmentWriter {
     }
 }
 
+/// What was written and is not known to be durable.
+#[derive(Debug)]
+pub(crate) struct Written {
+    stream: u64,
+    files: Vec<Unsynced>,
+    /// Whether there are new names in the stream's directory.
+    names: bool,
+}
+
+impl Written {
+    /// Makes all of it durable.
+    ///
+    /// # Errors
+    ///
+    /// What the system says: nothing is known then of what is durable, and writing must stop, unless it was for want of
+    /// room, of files to be opened: then this is what is left to be done.
+    pub(crate) fn sync(&mut self, files: &SegmentFiles) -> Result<()> {
+        for unsynced in self.files.drain(..) {
+            unsynced.file().sync().map_err(|error| Error::sync("syncing a segment", error))?;
+        }
+        if self.names {
+            let dir = stream_dir(self.stream);
+            files.sync_dir(&dir).map_err(|error| Error::sync(format_args!("syncing {dir}"), error))?;
+            self.names = false;
+        }
+        Ok(())
+    }
+}
+
 /// A segment being written.
 struct Open {
     segment: Segment,
@@ -277,12 +305,14 @@ struct Open {
     /// Bytes to be written at `pending_offset`.
     pending: Vec<u8>,
     pending_offset: u64,
+    /// The index is told of the first entry from here on: it is locked no oftener than that.
+    next_block: u64,
 }
 
 impl Open {
     fn new(segment: Segment, file: Arc<dyn File>) -> Open {
         let (salt, pending_offset) = (segment.salt(), segment.position.end);
-        Open { segment, file, salt, pending: Vec::new(), pending_offset }
+        Open { segment, file, salt, pending: Vec::with_capacity(WRITE_BYTES), pending_offset, next_block: 0 }
     }
 
     fn is_full(&self, roll: Roll, now_ms: u64) -> bool {
@@ -294,10 +324,13 @@ impl Open {
     fn push(&mut self, id: Id, ordinal: u64, frame: &[u8]) -> Result<()> {
         let start = self.pending.len();
         self.pending.extend_from_slice(frame);
-        frame::checksum(self.salt, &mut self.pending[start..]);
+        frame::checksum(&self.salt, &mut self.pending[start..]);
         let position = &mut self.segment.position;
-        if let Some(index) = &mut *self.segment.index.write().unwrap_or_else(PoisonError::into_inner) {
+        if position.end >= self.next_block
+            && let Some(index) = &mut *self.segment.index.write().unwrap_or_else(PoisonError::into_inner)
+        {
             index.note(id, ordinal, position.end);
+            self.next_block = index.next_block();
         }
         position.end += frame.len() as u64;
         position.next_ordinal = ordinal + 1;

@@ -5,7 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::delta::{ConsumerRow, GroupRow, PendingRow};
+use super::delta::{ConsumerRow, GroupRow, PendingRow, TurnRow};
+use super::group::Due;
 use super::producers::{ProducerRow, ProducersRow};
 use super::stream_state::StreamState;
 use crate::id::Id;
@@ -32,11 +33,12 @@ pub(crate) struct AdoptedGroup {
     pub(crate) number: u32,
     pub(crate) row: GroupRow,
     pub(crate) consumers: Vec<(u32, ConsumerRow)>,
+    /// Of what was delivered in one millisecond, what comes first here came first.
     pub(crate) pending: Vec<(Id, PendingRow)>,
 }
 
 impl Adopted {
-    /// What a copy of the stream is to have.
+    /// What a copy of the stream is to have. What was delivered in one millisecond is in the order of IDs there: so Redis has it.
     pub(crate) fn of(state: &StreamState) -> Adopted {
         let groups = state.groups.iter().map(|(&number, group)| AdoptedGroup {
             number,
@@ -57,6 +59,16 @@ impl Adopted {
             groups: groups.collect(),
         }
     }
+
+    /// What the stream itself is to have, made anew.
+    pub(crate) fn anew(state: &StreamState) -> Adopted {
+        let mut adopted = Adopted::of(state);
+        for AdoptedGroup { number, pending, .. } in &mut adopted.groups {
+            let rows = &state.groups[number].pending;
+            pending.sort_unstable_by_key(|(id, _)| Due::of(*id, &rows[id]));
+        }
+        adopted
+    }
 }
 
 impl StreamState {
@@ -75,28 +87,23 @@ impl StreamState {
             for (consumer, row) in consumers {
                 self.load_consumer(*number, *consumer, row.clone());
             }
+            let mut pending: Vec<_> = pending.iter().collect();
+            pending.sort_by_key(|(_, row)| row.delivered_ms);
             for (id, row) in pending {
-                self.load_pending(*number, *id, row);
+                let group = self.groups.get_mut(number);
+                let turn = group.map_or(0, |group| group.next_turn(*id, row.consumer, row.delivered_ms));
+                self.load_pending(*number, *id, TurnRow { row: row.clone(), turn });
             }
         }
         self.mark_all();
     }
 
-    /// Takes over from the stream that this is a copy of what no record has: which deliveries were made before which handles, and
-    /// which before which others.
+    /// Takes over from the stream that this is a copy of what no record has: which deliveries were made before which handles.
     pub(crate) fn stamp_as(&mut self, state: &StreamState) {
         for (number, group) in &mut self.groups {
             let Some(source) = state.groups.get(number) else { continue };
-            // The same stream made anew keeps the order of deliveries; in a copy those of one millisecond are in the order of their IDs,
-            // as Redis has it.
-            let is_anew = self.name == state.name;
-            if is_anew {
-                group.turns = source.turns;
-            }
             for (id, pending) in &mut group.pending {
-                let Some(source) = source.pending.get(id) else { continue };
-                pending.stamp = source.stamp;
-                pending.turn = if is_anew { source.turn } else { 0 };
+                pending.stamp = source.pending.get(id).map_or(pending.stamp, |source| source.stamp);
             }
         }
     }

@@ -59,6 +59,13 @@ pub(crate) struct PendingRow {
     pub(crate) deliveries: u32,
 }
 
+/// A pending entry's row with its turn, which few have ([`Pending::turn`]): without one it is written as a [`PendingRow`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct TurnRow {
+    pub(crate) row: PendingRow,
+    pub(crate) turn: u16,
+}
+
 /// The rows of one stream that changed; `None` for one that is gone.
 #[derive(Debug)]
 pub(crate) struct StreamDelta {
@@ -68,7 +75,7 @@ pub(crate) struct StreamDelta {
     pub(crate) tombstones: Vec<(u64, Option<Bits>)>,
     pub(crate) groups: Vec<(u32, GroupRow)>,
     pub(crate) consumers: Vec<(u32, u32, Option<ConsumerRow>)>,
-    pub(crate) pending: Vec<(u32, Id, Option<PendingRow>)>,
+    pub(crate) pending: Vec<(u32, Id, Option<TurnRow>)>,
     pub(crate) producers: Vec<(Vec<u8>, Option<ProducerRow>)>,
     /// Segments whose files nothing will name once this is committed.
     pub(crate) dropped: Vec<Id>,
@@ -106,6 +113,12 @@ impl PendingRow {
     pub(super) fn of(pending: &Pending) -> PendingRow {
         let Pending { consumer, delivered_ms, deliveries, .. } = *pending;
         PendingRow { consumer, delivered_ms, deliveries }
+    }
+}
+
+impl TurnRow {
+    fn of(pending: &Pending) -> TurnRow {
+        TurnRow { row: PendingRow::of(pending), turn: pending.turn }
     }
 }
 
@@ -163,7 +176,7 @@ impl StreamState {
             }
             for id in dirty.pending {
                 let pending = group.pending.get_mut(&id);
-                delta.pending.push((number, id, pending.as_deref().map(PendingRow::of)));
+                delta.pending.push((number, id, pending.as_deref().map(TurnRow::of)));
                 if let Some(pending) = pending {
                     pending.stored = true;
                 }
@@ -241,12 +254,12 @@ impl StreamState {
     }
 
     /// Loads a pending entry's row; `false` if there is no such group or consumer.
-    pub(crate) fn load_pending(&mut self, group: u32, id: Id, row: &PendingRow) -> bool {
+    pub(crate) fn load_pending(&mut self, group: u32, id: Id, TurnRow { row, turn }: TurnRow) -> bool {
         let Some(group) = self.groups.get_mut(&group) else { return false };
         if row.consumer != NOBODY && !group.consumers.contains_key(&row.consumer) {
             return false;
         }
-        group.load_pending(id, Pending::new(row.consumer, row.delivered_ms, row.deliveries));
+        group.load_pending(id, Pending { turn, ..Pending::new(row.consumer, row.delivered_ms, row.deliveries) });
         true
     }
 }

@@ -1,5 +1,6 @@
 //! Consumer groups, their consumers and what is pending with them. Knows no entries, only their IDs.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -24,9 +25,10 @@ pub(crate) struct Group {
     pub(crate) next_consumer: u32,
     /// What entries delivered from now on are stamped with; not recorded.
     pub(crate) stamp: u32,
-    /// The latest time of a delivery of this process, and the latest turn of those made then; not recorded, and `None` while this
-    /// process has made none.
-    pub(crate) turns: Option<(u64, u16)>,
+    /// The place of the latest delivery; of those that are pending, after a restart.
+    latest: Due,
+    /// The greatest turn that a delivery had.
+    turn_max: u16,
     names: HashMap<Arc<str>, u32>,
     pub(super) dirty: Dirty,
 }
@@ -53,7 +55,8 @@ pub(crate) struct Pending {
     pub(crate) deliveries: u32,
     /// Tells deliveries of this process made before some moment from those after; 0 for an earlier process's.
     pub(crate) stamp: u32,
-    /// Which came first of deliveries made in one millisecond; 0 for an earlier process's.
+    /// How often of the deliveries of its millisecond one had a smaller ID than the one before it. So what came first has the smaller
+    /// turn, or the smaller ID; and most have none, for what is new is delivered in the order of IDs.
     pub(super) turn: u16,
     /// Whether it was looked for and is in the stream no more.
     pub(crate) gone: bool,
@@ -74,7 +77,7 @@ pub(crate) struct Due {
 impl Due {
     const FIRST_OWNED: Due = Due { owned: true, ms: 0, turn: 0, id: Id::MIN };
 
-    fn of(id: Id, pending: &Pending) -> Due {
+    pub(super) fn of(id: Id, pending: &Pending) -> Due {
         Due { owned: !pending.is_released(), ms: pending.delivered_ms, turn: pending.turn, id }
     }
 }
@@ -100,7 +103,8 @@ impl Group {
             consumers: BTreeMap::new(),
             next_consumer: 1,
             stamp: 0,
-            turns: None,
+            latest: Due::FIRST_OWNED,
+            turn_max: 0,
             names: HashMap::new(),
             dirty: Dirty::default(),
         }
@@ -153,40 +157,40 @@ impl Group {
         if let Some(owner) = self.consumers.get_mut(&consumer) {
             owner.pending.insert(id);
         }
-        let turn = if consumer == NOBODY { 0 } else { self.next_turn(delivered_ms) };
+        let turn = self.next_turn(id, consumer, delivered_ms);
         let pending = Pending { delivered_ms, consumer, deliveries, stamp: self.stamp, turn, gone: false, stored };
+        self.note_delivery(id, &pending);
         let before = self.pending.insert(id, pending);
         before.iter().for_each(|before| self.disorder(id, before));
         self.order(id, &pending);
         self.dirty.pending.insert(id);
     }
 
-    /// The turn of what is delivered now, at this time.
-    fn next_turn(&mut self, delivered_ms: u64) -> u16 {
-        let Some((latest_ms, latest)) = &mut self.turns else { return 0 };
-        if delivered_ms > *latest_ms {
-            // What was delivered before is of other times, but for what is claimed as if it had been then.
-            let half_gone = *latest > u16::MAX / 2;
-            (*latest_ms, *latest) = (delivered_ms, if half_gone { 0 } else { *latest });
-        }
-        // After whatever an earlier process delivered.
-        *latest = latest.saturating_add(1);
-        if self.ordered {
-            // What is kept in order says it exactly.
-            let of_then = |turn, id| Due { owned: true, ms: delivered_ms, turn, id };
-            let last = self.by_time.range(of_then(0, Id::MIN)..=of_then(u16::MAX, Id::MAX)).next_back();
-            *latest = last.map_or(*latest, |last| last.turn.saturating_add(1).max(*latest));
-        }
-        *latest
+    /// The turn of what is delivered next, as at this time.
+    pub(super) fn next_turn(&mut self, id: Id, consumer: u32, delivered_ms: u64) -> u16 {
+        let last = match delivered_ms.cmp(&self.latest.ms) {
+            _ if consumer == NOBODY => return 0,
+            Ordering::Greater => return 0,
+            Ordering::Equal => self.latest,
+            // Claimed as if it had been delivered then, or the clock has gone back. A turn that no delivery had is after all of then.
+            Ordering::Less if self.turn_max < u16::MAX => return self.turn_max + 1,
+            Ordering::Less => {
+                // They have run out. What is kept in order says it exactly.
+                self.order_by_time();
+                let of_then = |turn, id| Due { owned: true, ms: delivered_ms, turn, id };
+                let of_then = of_then(0, Id::MIN)..=of_then(u16::MAX, Id::MAX);
+                let Some(last) = self.by_time.range(of_then).next_back() else { return 0 };
+                *last
+            }
+        };
+        last.turn.saturating_add(u16::from(id < last.id))
     }
 
-    /// Forgets what no record has: which deliveries of one millisecond came first.
-    #[cfg(any(test, feature = "simulation"))]
-    pub(crate) fn forget_turns(&mut self) {
-        self.turns = None;
-        self.pending.values_mut().for_each(|pending| pending.turn = 0);
-        let kept = |due: &Due| self.ordered || !due.owned;
-        self.by_time = self.pending.iter().map(|(&id, pending)| Due::of(id, pending)).filter(kept).collect();
+    fn note_delivery(&mut self, id: Id, pending: &Pending) {
+        if !pending.is_released() {
+            self.latest = self.latest.max(Due::of(id, pending));
+            self.turn_max = self.turn_max.max(pending.turn);
+        }
     }
 
     /// Notes that these were looked for and are in the stream no more.
@@ -219,6 +223,7 @@ impl Group {
 
     pub(super) fn load_pending(&mut self, id: Id, mut pending: Pending) {
         pending.stored = true;
+        self.note_delivery(id, &pending);
         if let Some(owner) = self.consumers.get_mut(&pending.consumer) {
             owner.pending.insert(id);
         }
@@ -283,5 +288,77 @@ impl Pending {
     /// How long ago it was delivered, in milliseconds; 0 if the clock has gone back since.
     pub(crate) fn idle_ms(&self, now_ms: u64) -> u64 {
         now_ms.saturating_sub(self.delivered_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        /// To one of two consumers, or to nobody.
+        Deliver(u64, u32, u64),
+        Ack(u64),
+        /// What is written of it is read again.
+        Reload,
+        /// Somebody asks for what is pending by time.
+        Order,
+        /// No turn is left that no delivery had.
+        RunOut,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            20 => (1..9_u64, 0..3_u32, 0..5_u64).prop_map(|(seq, consumer, ms)| Step::Deliver(seq, consumer, ms)),
+            3 => (1..9_u64).prop_map(Step::Ack),
+            1 => Just(Step::Reload),
+            1 => Just(Step::Order),
+            1 => Just(Step::RunOut),
+        ]
+    }
+
+    fn reloaded(group: &Group) -> Group {
+        let mut again = Group::new(Arc::clone(&group.name), group.cursor, None);
+        for (&id, row) in &group.pending {
+            let written = Pending::new(row.consumer, row.delivered_ms, row.deliveries);
+            again.load_pending(id, Pending { turn: row.turn, ..written });
+        }
+        again
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn what_is_pending_by_time_is_in_the_order_of_deliveries_after_it_was_loaded_too(
+            steps in proptest::collection::vec(step(), 0..60),
+        ) {
+            let mut group = Group::new("g".into(), Id::MIN, None);
+            let mut expected: BTreeMap<Id, (bool, u64, usize)> = BTreeMap::new();
+            for (index, step) in steps.into_iter().enumerate() {
+                match step {
+                    Step::Deliver(seq, consumer, ms) => {
+                        let (id, owned) = (Id::new(1, seq), consumer != NOBODY);
+                        group.assign(id, consumer, ms, 1);
+                        // What was released at one time is in the order of IDs.
+                        expected.insert(id, (owned, ms, if owned { index } else { 0 }));
+                    }
+                    Step::Ack(seq) => {
+                        group.ack(Id::new(1, seq));
+                        expected.remove(&Id::new(1, seq));
+                    }
+                    Step::Reload => group = reloaded(&group),
+                    Step::Order => group.order_by_time(),
+                    Step::RunOut => group.turn_max = u16::MAX,
+                }
+            }
+            group.order_by_time();
+            let mut by_time: Vec<_> = expected.into_iter().map(|(id, place)| (place, id)).collect();
+            by_time.sort_unstable();
+            let found: Vec<_> = group.released().chain(group.owned_by_time()).map(|due| due.id).collect();
+            prop_assert_eq!(found, by_time.into_iter().map(|(_, id)| id).collect::<Vec<_>>());
+        }
     }
 }

@@ -27,8 +27,8 @@ pub(crate) struct StreamState {
     pub(crate) length: u64,
     /// The greatest ID ever deleted from the middle, or said to be; trimming does not move it.
     pub(crate) max_deleted_id: Id,
-    /// The greatest ID that was deleted from the middle, whatever is said: what was delivered after it, from the front on, is
-    /// there.
+    /// The greatest ID that was deleted from the middle, whatever is said, or that the last ID was set back from: what was delivered
+    /// after it, from the front on, is there.
     pub(crate) holes_to: Id,
     /// The last ID trimmed.
     pub(crate) trimmed_to: Id,
@@ -124,6 +124,10 @@ impl StreamState {
                 self.front = *front;
             }
             Change::SetLast { last_id, entries_added, max_deleted_id } => {
+                if *last_id < self.last_id {
+                    // What was trimmed may be pending still, and would lie after a front to come.
+                    self.holes_to = self.holes_to.max(self.last_id);
+                }
                 (self.last_id, self.entries_added) = (*last_id, *entries_added);
                 self.max_deleted_id = *max_deleted_id;
                 self.trimmed_to = self.trimmed_to.min(*last_id);

@@ -6,7 +6,7 @@
 //! tombstones   stream, ordinal / 1024              -> bitmap
 //! groups       stream, group                       -> GroupRow
 //! consumers    stream, group, consumer             -> ConsumerRow
-//! pending      stream, group, ID's ms, ID's seq    -> PendingRow
+//! pending      stream, group, ID's ms, ID's seq    -> PendingRow, or in version 2 TurnRow
 //! producers    stream, producer                    -> ProducerRow
 //! ```
 //!
@@ -22,10 +22,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use redb::{Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::delta::{ConsumerRow, GroupRow, PendingRow, StreamDelta, StreamRow};
+use super::delta::{ConsumerRow, GroupRow, StreamDelta, StreamRow, TurnRow};
 use super::producers::ProducerRow;
 use super::stream_state::StreamState;
-use crate::codec;
+use crate::codec::{self, CodecError};
 use crate::error::{Error, Result};
 use crate::id::Id;
 use crate::journal::Lsn;
@@ -40,8 +40,10 @@ pub(crate) const ASIDE_PATH: &str = "state.redb.damaged";
 /// What redb keeps in memory. A checkpoint touches each page once; the state itself is resident.
 const CACHE_BYTES: usize = 4 << 20;
 
-/// The version of every row's layout.
+/// The version of every row's layout, but for one.
 const ROW_VERSION: u8 = 1;
+/// That of the row of a pending entry with a turn: delivered in one millisecond with others, and not in the order of IDs.
+pub(crate) const TURN_VERSION: u8 = 2;
 
 type Bytes = &'static [u8];
 const META: TableDefinition<'_, &str, Bytes> = TableDefinition::new("meta");
@@ -267,7 +269,7 @@ impl Tables {
             }
         }
         for ((number, group, ms, seq), bytes) in rows.pending {
-            if !stream(&mut streams, number)?.load_pending(group, Id::new(ms, seq), &unseal(&bytes)?) {
+            if !stream(&mut streams, number)?.load_pending(group, Id::new(ms, seq), unseal_pending(&bytes)?) {
                 return Err(damaged("it has a pending entry of no consumer"));
             }
         }
@@ -366,6 +368,18 @@ fn unseal<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     codec::unseal(ROW_VERSION, bytes).map_err(damaged)
 }
 
+fn seal_pending(row: &TurnRow) -> Vec<u8> {
+    if row.turn == 0 { seal(&row.row) } else { codec::seal(TURN_VERSION, row) }
+}
+
+fn unseal_pending(bytes: &[u8]) -> Result<TurnRow> {
+    match codec::unseal(ROW_VERSION, bytes) {
+        Ok(row) => Ok(TurnRow { row, turn: 0 }),
+        Err(CodecError::Version(TURN_VERSION)) => codec::unseal(TURN_VERSION, bytes).map_err(damaged),
+        Err(error) => Err(damaged(error)),
+    }
+}
+
 fn write(transaction: &WriteTransaction, commit: &Commit) -> Result<(), redb::Error> {
     let mut streams = transaction.open_table(STREAMS)?;
     let mut tombstones = transaction.open_table(TOMBSTONES)?;
@@ -399,9 +413,8 @@ fn write(transaction: &WriteTransaction, commit: &Commit) -> Result<(), redb::Er
             }
         }
         for (group, id, row) in &delta.pending {
-            let row: &Option<PendingRow> = row;
             match row {
-                Some(row) => drop(pending.insert((number, *group, id.ms, id.seq), &*seal(row))?),
+                Some(row) => drop(pending.insert((number, *group, id.ms, id.seq), &*seal_pending(row))?),
                 None => drop(pending.remove((number, *group, id.ms, id.seq))?),
             }
         }
@@ -428,14 +441,29 @@ fn write(transaction: &WriteTransaction, commit: &Commit) -> Result<(), redb::Er
 
 #[cfg(test)]
 mod tests {
+    use super::super::delta::PendingRow;
     use super::super::delta::tests::pinned;
     use super::super::tombstones::Bits;
-    use super::Meta;
+    use super::{Meta, TurnRow, seal_pending, unseal_pending};
+    use crate::codec::hex;
 
     #[test]
     fn the_layout_of_what_redb_says_of_the_broker_is_pinned() {
         let meta = Meta { floor: 300, covered: 302, catalog: 301, next_stream: 4, journal: true };
         pinned(&meta, "478d428101fb2c01fb2e01fb2d010401");
+    }
+
+    #[test]
+    fn the_layouts_of_a_pending_entrys_row_with_and_without_a_turn_are_pinned() {
+        let row = || PendingRow { consumer: 6, delivered_ms: 1_700_000_000_000, deliveries: 7 };
+        for (turn, expected) in
+            [(0, "f0aab1bf0106fd0068e5cf8b01000007"), (300, "74d0d1440206fd0068e5cf8b01000007fb2c01")]
+        {
+            let row = TurnRow { row: row(), turn };
+            let sealed = seal_pending(&row);
+            assert_eq!(hex(&sealed), expected);
+            assert_eq!(unseal_pending(&sealed).unwrap(), row);
+        }
     }
 
     #[test]

@@ -22,14 +22,27 @@ thread_local! {
 /// A batch larger than this does not keep its memory for the thread's next.
 const SCRATCH_BYTES_MAX: usize = 1 << 20;
 
-fn with_scratch<T>(f: impl FnOnce(&mut Bodies) -> T) -> T {
-    let mut bodies = SCRATCH.take();
-    bodies.clear();
-    let value = f(&mut bodies);
-    if bodies.bytes.capacity() <= SCRATCH_BYTES_MAX {
-        SCRATCH.set(bodies);
+/// Bodies in the thread's memory for them, which it gets back in the end.
+#[derive(Debug)]
+struct Scratch {
+    bodies: Bodies,
+}
+
+impl Scratch {
+    fn take() -> Scratch {
+        let mut bodies = SCRATCH.take();
+        bodies.clear();
+        Scratch { bodies }
     }
-    value
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if self.bodies.bytes.capacity() <= SCRATCH_BYTES_MAX {
+            // Nobody's, if the thread is at its end.
+            let _ = SCRATCH.try_with(|scratch| scratch.set(std::mem::take(&mut self.bodies)));
+        }
+    }
 }
 
 impl Stream {
@@ -109,19 +122,18 @@ impl Stream {
     /// # Ok::<(), streamlog::Error>(())
     /// ```
     pub fn batch(&self) -> Batch<'_> {
-        Batch { stream: self, bodies: Bodies::default(), ids: Vec::new(), how: How::plain(self) }
+        Batch { stream: self, scratch: Scratch::take(), ids: Vec::new(), how: How::plain(self) }
     }
 
     fn add_with(&self, fields: impl IntoFields, id: IdSpec, how: &How) -> Result<Id> {
-        with_scratch(|bodies| {
-            encode_body(fields, self.core().options.max_entry_bytes, &mut bodies.bytes)?;
-            bodies.end_body();
-            let ids = self.add_bodies(&[id], bodies, how)?;
-            match ids {
-                Ids::One([id]) => Ok(id),
-                Ids::None | Ids::Many(_) => unreachable!("one entry has one ID"),
-            }
-        })
+        let mut scratch = Scratch::take();
+        let bodies = &mut scratch.bodies;
+        encode_body(fields, self.core().options.max_entry_bytes, &mut bodies.bytes)?;
+        bodies.end_body();
+        match self.add_bodies(&[id], bodies, how)? {
+            Ids::One([id]) => Ok(id),
+            Ids::None | Ids::Many(_) => unreachable!("one entry has one ID"),
+        }
     }
 
     fn add_bodies(&self, specs: &[IdSpec], bodies: &Bodies, how: &How) -> Result<Ids> {
@@ -286,7 +298,7 @@ pub(super) struct Later<'a, F> {
 #[must_use = "nothing is added before `add` is called"]
 pub struct Batch<'a> {
     stream: &'a Stream,
-    bodies: Bodies,
+    scratch: Scratch,
     ids: Vec<IdSpec>,
     how: How,
 }
@@ -317,17 +329,17 @@ impl Batch<'_> {
     pub fn push_with_id(&mut self, id: impl Into<IdSpec>, fields: impl IntoFields) -> Result<()> {
         let options = &self.stream.core().options;
         let id = id.into();
-        let start = self.bodies.ends.last().copied().unwrap_or(0);
+        let start = self.scratch.bodies.ends.last().copied().unwrap_or(0);
         // What a panic in the fields before left.
-        self.bodies.bytes.truncate(start);
-        encode_body(fields, options.max_entry_bytes, &mut self.bodies.bytes)?;
+        self.scratch.bodies.bytes.truncate(start);
+        encode_body(fields, options.max_entry_bytes, &mut self.scratch.bodies.bytes)?;
         // An ID and a length stand beside each body.
-        let bytes = self.bodies.bytes.len() + (self.bodies.len() + 1) * 32;
+        let bytes = self.scratch.bodies.bytes.len() + (self.scratch.bodies.len() + 1) * 32;
         if bytes > options.max_batch_bytes {
-            self.bodies.bytes.truncate(start);
+            self.scratch.bodies.bytes.truncate(start);
             return Err(Error::too_large("a batch", bytes, options.max_batch_bytes));
         }
-        self.bodies.end_body();
+        self.scratch.bodies.end_body();
         self.ids.push(id);
         Ok(())
     }
@@ -363,7 +375,7 @@ impl Batch<'_> {
         if self.is_empty() {
             return Ok(Vec::new());
         }
-        match self.stream.add_bodies(&self.ids, &self.bodies, &self.how)? {
+        match self.stream.add_bodies(&self.ids, &self.scratch.bodies, &self.how)? {
             Ids::Many(ids) => Ok(ids),
             Ids::One([id]) => Ok(vec![id]),
             Ids::None => Ok(Vec::new()),

@@ -323,6 +323,9 @@ impl Core {
 
     /// Wakes those who wait, or has them woken when this thread is alone no longer.
     pub(super) fn wake(&self, woken: Vec<Waker>) {
+        if woken.is_empty() {
+            return;
+        }
         let mut woken = Some(woken);
         self.if_alone(|gathered| gathered.woken.extend(woken.take().into_iter().flatten()));
         woken.into_iter().flatten().for_each(Waker::wake);

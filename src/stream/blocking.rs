@@ -3,6 +3,7 @@
 //! Whoever waits stands in the queue of each of its streams, or waits for a name that no stream has, and tries all of them
 //! each time it is woken. It knows no entries: what is taken, and from where, is the caller's to try.
 
+use std::borrow::Cow;
 #[cfg(feature = "tokio")]
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -54,7 +55,7 @@ enum Joined {
 impl<'a> Place<'a> {
     /// Among those who read the stream of this name without a group.
     pub(super) fn by_name(stream: &'a Stream) -> Place<'a> {
-        let spot = stream.found().map(|cell| (cell, None));
+        let spot = stream.found().map(|cell| (cell.into_owned(), None));
         Place { stream, spot, group: None, ticket: None, news: 0, again: None }
     }
 
@@ -69,7 +70,7 @@ impl<'a> Place<'a> {
 
     /// The stream that has the name now: one that is made after another was deleted takes its place.
     pub(super) fn find(&mut self) -> Option<Arc<StreamCell>> {
-        let found = self.stream.found();
+        let found = self.stream.found().map(Cow::into_owned);
         let is_same = match (&self.spot, &found) {
             (Some((cell, _)), Some(found)) => Arc::ptr_eq(cell, found),
             (None, None) => true,

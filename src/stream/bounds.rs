@@ -38,7 +38,7 @@ impl Core {
             return;
         }
         if self.journal.wants_spare() {
-            self.work.want(Work::SPARE);
+            self.flush_work.want(Work::SPARE);
         }
         let since = |bytes: &AtomicU64| self.journal.appended_bytes().saturating_sub(bytes.load(Ordering::Relaxed));
         if since(&self.checkpoint_begun) > self.options.checkpoint_bytes {
@@ -56,7 +56,7 @@ impl Core {
             }
         }
         if tail_bytes > self.options.tail_bytes / 2 {
-            self.work.want(Work::FLUSH);
+            self.flush_work.want(Work::FLUSH);
             if tail_bytes > self.options.tail_bytes {
                 helped = helped.and_then(|()| self.flush(cell));
             }

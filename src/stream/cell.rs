@@ -285,6 +285,11 @@ impl Inner {
         if let Some(last) = last {
             self.show(last.seen);
         }
+        self.shown(before)
+    }
+
+    /// Forgets what nobody sees any more, now that something else may be seen than before; returns whom to wake.
+    pub(super) fn shown(&mut self, before: u64) -> Vec<Waker> {
         if self.visible_front.ordinal > self.state.log.first_ordinal() {
             self.state.forget_before(self.visible_front.ordinal);
         }

@@ -9,7 +9,7 @@ use crate::entry::{Entry, Fields};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Id;
 use crate::log::stream_log::Blocks;
-use crate::log::{Lookup, Page};
+use crate::log::{Block, Lookup, Page};
 
 /// Entries on their way to a caller. Those in blocks share the block's bytes; those in the tail are copied, together.
 #[derive(Debug, Default)]
@@ -131,16 +131,51 @@ impl Collector {
     pub(crate) fn finish(self) -> Result<Vec<Entry>> {
         self.check()?;
         let copied = Arc::new(self.copied);
-        let entry = |(id, place)| {
-            let fields = match place {
-                Place::Shared(bytes, range) => Fields::in_buffer(&bytes, range),
-                Place::Copied(range) => Fields::in_buffer(&copied, range),
-            };
-            let bad = || Error::new(ErrorKind::Corrupt, format!("the entry {id} is not laid out as an entry is"));
-            Ok(Entry::new(id, fields.ok_or_else(bad)?))
+        let entry = |(id, place)| match place {
+            Place::Shared(bytes, range) => entry(id, &bytes, range),
+            Place::Copied(range) => entry(id, &copied, range),
         };
         self.found.into_iter().map(entry).collect()
     }
+}
+
+/// Entries side by side in one block, all of them whole and alive: made when they are asked for.
+#[derive(Debug)]
+pub(crate) struct Run {
+    block: Arc<Block>,
+    ordinals: Range<u64>,
+    backwards: bool,
+}
+
+impl Run {
+    pub(crate) fn len(&self) -> usize {
+        (self.ordinals.end - self.ordinals.start) as usize
+    }
+
+    /// The ID of the entry that comes last; there is one.
+    pub(crate) fn last_id(&self) -> Id {
+        self.block.id(if self.backwards { self.ordinals.start } else { self.ordinals.end - 1 })
+    }
+
+    /// The next entry.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupt` if it is not laid out as an entry is though its checksum matched.
+    pub(crate) fn next(&mut self) -> Option<Result<Entry>> {
+        let ordinal = if self.backwards { self.ordinals.next_back() } else { self.ordinals.next() }?;
+        let (id, range) = self.block.entry(ordinal);
+        Some(entry(id, self.block.bytes(), range))
+    }
+}
+
+/// # Errors
+///
+/// `Corrupt` if it is not laid out as an entry is though its checksum matched.
+#[inline]
+fn entry(id: Id, buffer: &Arc<Vec<u8>>, body: Range<usize>) -> Result<Entry> {
+    let bad = || Error::new(ErrorKind::Corrupt, format!("the entry {id} is not laid out as an entry is"));
+    Ok(Entry::new(id, Fields::in_buffer(buffer, body).ok_or_else(bad)?))
 }
 
 impl Inner {
@@ -225,6 +260,32 @@ impl Inner {
             }
         }
         Lookup::Found(())
+    }
+
+    /// The first or last of `ordinals`, and those beside it up to `count`, if they are in a block, whole and alive.
+    pub(crate) fn run(
+        &self,
+        ordinals: Range<u64>,
+        backwards: bool,
+        count: usize,
+        blocks: Blocks<'_>,
+    ) -> Lookup<Option<Run>> {
+        let ordinals = ordinals.start.max(self.state.log.first_ordinal())..ordinals.end;
+        if ordinals.is_empty() {
+            return Lookup::Found(None);
+        }
+        let next = if backwards { ordinals.end - 1 } else { ordinals.start };
+        self.state.log.page(next, blocks).map(|page| {
+            let Page::Block(block) = page else { return None };
+            let mut run = ordinals.start.max(block.first_ordinal())..ordinals.end.min(block.next_ordinal());
+            if backwards {
+                run.start = run.start.max(run.end.saturating_sub(count as u64));
+            } else {
+                run.end = run.end.min(run.start.saturating_add(count as u64));
+            }
+            let all_there = block.is_whole() && self.state.tombstones.count(run.start, run.end) == 0;
+            (all_there && !run.is_empty()).then_some(Run { block, ordinals: run, backwards })
+        })
     }
 
     /// Collects the entry with this ID, if it is there; returns its ordinal, or the damage that may be it.

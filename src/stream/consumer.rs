@@ -161,7 +161,6 @@ impl Member {
             let mut changes = Vec::new();
             let state = inner.state.groups.get_mut(&group).expect("the group was looked up under this lock");
             state.stamp = core.sessions.load(Ordering::Relaxed);
-            state.turns.get_or_insert_default();
             let consumer = state.consumer_or_created(group, &self.name, now_ms, &mut changes);
             let planned = plan(inner, Asking { group, consumer, now_ms }, blocks, &mut changes)?;
             // Not every change says that it was asked for: acknowledging what was deleted does not.

@@ -63,6 +63,8 @@ pub(crate) struct Core {
     /// Counts the consumers' handles: see [`Pending::stamp`](crate::state::Pending).
     pub(crate) sessions: AtomicU32,
     pub(crate) work: Work,
+    /// For the thread that writes tails and makes journal files ready: a checkpoint under way must not keep it.
+    pub(crate) flush_work: Work,
     /// The shortest interval that anybody's durability was, in milliseconds; `u64::MAX` if nobody's was one.
     sync_interval_ms: AtomicU64,
     /// For the thread that syncs: a checkpoint under way must not stretch the interval.
@@ -177,6 +179,7 @@ impl Core {
             closed: AtomicBool::new(false),
             sessions: AtomicU32::new(0),
             work: Work::default(),
+            flush_work: Work::default(),
             sync_interval_ms: AtomicU64::new(u64::MAX),
             sync_work: Work::default(),
             tables: Mutex::new(Kept::Open(tables)),

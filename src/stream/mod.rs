@@ -52,6 +52,7 @@ pub(crate) mod waiting;
 pub(crate) mod watch;
 pub(crate) mod work;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -121,24 +122,28 @@ impl Stream {
     }
 
     /// The stream that has the name now.
-    fn found(&self) -> Option<Arc<StreamCell>> {
+    fn found(&self) -> Option<Cow<'_, Arc<StreamCell>>> {
         match self.shared.cell.get() {
-            Some(cell) if !cell.is_gone() => Some(Arc::clone(cell)),
-            _ => self.core().find(self.name()).inspect(|cell| drop(self.shared.cell.set(Arc::clone(cell)))),
+            Some(cell) if !cell.is_gone() => Some(Cow::Borrowed(cell)),
+            _ => {
+                let found = self.core().find(self.name())?;
+                drop(self.shared.cell.set(Arc::clone(&found)));
+                Some(Cow::Owned(found))
+            }
         }
     }
 
-    fn cell(&self) -> Result<Arc<StreamCell>> {
+    fn cell(&self) -> Result<Cow<'_, Arc<StreamCell>>> {
         self.found().ok_or_else(|| match self.core().check_open() {
             Ok(()) => Error::no_such_stream(self.name()),
             Err(closed) => closed,
         })
     }
 
-    fn cell_or_created(&self) -> Result<Arc<StreamCell>> {
+    fn cell_or_created(&self) -> Result<Cow<'_, Arc<StreamCell>>> {
         match self.found() {
             Some(cell) => Ok(cell),
-            None => self.core().find_or_create(&self.shared.name),
+            None => self.core().find_or_create(&self.shared.name).map(Cow::Owned),
         }
     }
 

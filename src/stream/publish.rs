@@ -46,6 +46,9 @@ impl Core {
     /// Publishes the change just made, or has it published when it is synced. Returns whom to wake.
     pub(super) fn note_news(&self, cell: &Arc<StreamCell>, stream: &mut Inner, lsn: Lsn, until: Until) -> Vec<Waker> {
         let until = if until == Until::Synced { self.until_synced() } else { until };
+        if until == Until::Now && !stream.waits_to_be_seen() {
+            return self.publish_now(stream);
+        }
         let seen = stream.newest();
         stream.unpublished.push_back(cell::Unpublished { lsn, until, undivided: false, seen });
         // On the list before looking how far the journal is: whoever syncs or writes says so, and then takes the list.
@@ -83,12 +86,25 @@ impl Core {
         self.unpublished.shown.load(Ordering::Acquire)
     }
 
+    /// Publishes all there is, where nothing waits.
+    fn publish_now(&self, stream: &mut Inner) -> Vec<Waker> {
+        let before = stream.visible;
+        stream.show_all();
+        let woken = stream.shown(before);
+        self.want_dropped_unlinked(stream);
+        woken
+    }
+
     fn publish_stream(&self, stream: &mut Inner, reached: Reached, whole: bool) -> Vec<Waker> {
         let woken = stream.publish(reached, whole);
+        self.want_dropped_unlinked(stream);
+        woken
+    }
+
+    fn want_dropped_unlinked(&self, stream: &Inner) {
         if stream.state.log.has_dropped() {
             self.work.want(Work::CHECKPOINT);
         }
-        woken
     }
 
     /// Publishes what is as far as it must be by now, in all streams.

@@ -1,7 +1,7 @@
 //! Reading entries by ID, in either direction, without a group (`XRANGE`, `XREVRANGE`).
 
 use super::Stream;
-use super::collect::Collector;
+use super::collect::{Collector, Run};
 use super::limits::Room;
 use crate::entry::Entry;
 use crate::error::{Error, ErrorKind, Result};
@@ -146,10 +146,22 @@ impl Range {
         Ok(found)
     }
 
+    /// What comes first, up to `count` entries of one block; `None` where that is not in a block, or not all of it is there.
+    fn run(&self, count: usize) -> Result<Option<Run>> {
+        let Some((first, last)) = self.bounds else { return Ok(None) };
+        self.stream.read_or(None, |inner, blocks| {
+            let ordinals = match inner.visible_ordinals(first, last, blocks) {
+                Lookup::Found(ordinals) => ordinals,
+                Lookup::Load(segment, at) => return Ok(Lookup::Load(segment, at)),
+            };
+            Ok(inner.run(ordinals, self.backwards, count, blocks))
+        })
+    }
+
     /// The entries one by one, read from the disk as they are asked for: for ranges that do not fit into memory. Entries
     /// added meanwhile are met if they lie in the range.
     pub fn iter(self) -> Scan {
-        Scan { range: self, ready: Vec::new().into_iter(), ended: false }
+        Scan { range: self, ready: Ready::Collected(Vec::new().into_iter()), ended: false }
     }
 }
 
@@ -166,41 +178,75 @@ impl IntoIterator for Range {
 #[derive(Debug)]
 pub struct Scan {
     range: Range,
-    ready: std::vec::IntoIter<Entry>,
+    ready: Ready,
     ended: bool,
+}
+
+/// What a scan has at hand.
+#[derive(Debug)]
+enum Ready {
+    Collected(std::vec::IntoIter<Entry>),
+    /// All of a block that lies in the range, and whose entries are all there: the usual thing.
+    Run(Run),
 }
 
 impl Iterator for Scan {
     type Item = Result<Entry>;
 
     fn next(&mut self) -> Option<Result<Entry>> {
-        if let Some(entry) = self.ready.next() {
-            return Some(Ok(entry));
-        }
-        if self.ended {
-            return None;
-        }
-        let count = self.range.count.unwrap_or(usize::MAX).min(SCAN_COUNT);
-        let found = self.range.clone().count(count).read_into(Collector::until_damage());
-        let (entries, damaged) = match found.and_then(|found| Ok((found.is_damaged(), found.finish()?))) {
-            Ok((damaged, entries)) => (entries, damaged),
-            Err(error) => {
-                self.ended = true;
-                return Some(Err(error));
+        loop {
+            let next = match &mut self.ready {
+                Ready::Run(run) => run.next(),
+                Ready::Collected(entries) => entries.next().map(Ok),
+            };
+            match next {
+                Some(Ok(entry)) => return Some(Ok(entry)),
+                None if self.ended => return None,
+                None => match self.take_more() {
+                    Ok(ready) => self.ready = ready,
+                    Err(error) => return Some(Err(self.end(error))),
+                },
+                Some(Err(error)) => return Some(Err(self.end(error))),
             }
-        };
-        if let Some(left) = &mut self.range.count {
-            *left -= entries.len();
         }
-        let after = entries.last().and_then(|entry| {
-            let (first, last) = self.range.bounds?;
-            let (first, last) =
-                if self.range.backwards { (first, entry.id.previous()?) } else { (entry.id.next()?, last) };
+    }
+}
+
+impl Scan {
+    fn end(&mut self, error: Error) -> Error {
+        self.ended = true;
+        self.ready = Ready::Collected(Vec::new().into_iter());
+        error
+    }
+
+    fn take_more(&mut self) -> Result<Ready> {
+        let count = self.range.count.unwrap_or(usize::MAX);
+        if let Some(run) = self.range.run(count)? {
+            self.go_on_behind(run.last_id(), run.len());
+            return Ok(Ready::Run(run));
+        }
+        let count = count.min(SCAN_COUNT);
+        let found = self.range.clone().count(count).read_into(Collector::until_damage())?;
+        let damaged = found.is_damaged();
+        let entries = found.finish()?;
+        match entries.last() {
+            Some(last) => self.go_on_behind(last.id, entries.len()),
+            None => self.ended = true,
+        }
+        self.ended |= entries.len() < count && !damaged;
+        Ok(Ready::Collected(entries.into_iter()))
+    }
+
+    /// Notes that so many entries were taken, the last of them this one.
+    fn go_on_behind(&mut self, last_id: Id, taken: usize) {
+        let Range { bounds, backwards, count, .. } = &mut self.range;
+        if let Some(left) = count {
+            *left -= taken;
+        }
+        *bounds = bounds.and_then(|(first, last)| {
+            let (first, last) = if *backwards { (first, last_id.previous()?) } else { (last_id.next()?, last) };
             (first <= last).then_some((first, last))
         });
-        self.ended = entries.len() < count && !damaged || after.is_none() || self.range.count == Some(0);
-        self.range.bounds = after;
-        self.ready = entries.into_iter();
-        self.ready.next().map(Ok)
+        self.ended = bounds.is_none() || *count == Some(0);
     }
 }

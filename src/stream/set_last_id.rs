@@ -97,9 +97,10 @@ impl SetLastId<'_> {
     fn make_anew(&self) -> Result<()> {
         let adopt = |state: &StreamState, top: Option<Id>| {
             let Last { id: last_id, entries_added, max_deleted_id } = self.checked(state, top)?;
-            let before = Adopted::of(state);
+            let before = Adopted::anew(state);
             let trimmed_to = before.trimmed_to.min(last_id);
-            Ok(Adopted { last_id, entries_added, max_deleted_id, trimmed_to, ..before })
+            let holes_to = before.holes_to.max(before.last_id);
+            Ok(Adopted { last_id, entries_added, max_deleted_id, holes_to, trimmed_to, ..before })
         };
         let stream = self.stream;
         stream.with_cell(|cell| stream.core().copy(cell, &cell.name, Existing::Replace, adopt)).map(drop)

@@ -336,7 +336,7 @@ fn write_part(
     let read = survey.extend(at, |id, body| {
         index.note(id, ordinal, end);
         (ordinal, end) = (ordinal + 1, end + (HEADER_LEN + body.len()) as u64);
-        frame::encode(salt, Frame { key: id.to_bytes(), flags: 0, body }, &mut out);
+        frame::encode(&salt, Frame { key: id.to_bytes(), flags: 0, body }, &mut out);
         if out.len() >= STEP_BYTES {
             written = write_on(file, &written, &out);
             out.clear();
@@ -363,7 +363,7 @@ fn encode_footer(position: &Position, index: Index, out: &mut Vec<u8>) {
     let footer = Footer { count: next_ordinal - first_ordinal, first_id, last_id, index };
     let start = frame::begin(last_id.to_bytes(), FOOTER, out);
     codec::encode(FOOTER_VERSION, &footer, out);
-    frame::finish(frame::Salt::new(&position.identity), start, out);
+    frame::finish(&frame::Salt::new(&position.identity), start, out);
 }
 
 /// Cuts a segment where it ends, and writes its footer there.

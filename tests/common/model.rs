@@ -53,8 +53,6 @@ impl Model {
     /// The handles are gone: the broker was closed, or crashed.
     pub(crate) fn forget_handles(&mut self) {
         self.workers.clear();
-        let groups = self.streams.values_mut().flat_map(|stream| stream.groups.values_mut());
-        groups.for_each(Group::forget_turns);
     }
 
     /// What a checkpoint wrote no crash can forget.

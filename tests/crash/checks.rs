@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use streamlog::{Broker, Id, Result};
 
-use super::op::{Name, Op, Outcome};
+use super::op::{Name, Op, Outcome, STREAMS, Who};
 use super::trial::{Trial, Verdict};
+use super::workload::GROUPS;
 
 /// When everything that was delayed is due.
 const FAR_MS: u64 = 1 << 40;
@@ -90,6 +91,17 @@ impl Trial {
         let others: Vec<_> = paths.iter().filter(|path| !path.contains('/')).collect();
         if others != ["FORMAT", "LOCK", "state.redb"] {
             return Err(format!("the directory's files: {others:?}"));
+        }
+        Ok(())
+    }
+
+    /// What is pending is delivered again in the order in which it was delivered, whatever the broker went through since.
+    pub(crate) fn check_order(&mut self) -> Verdict {
+        self.run(&Op::Reopen)?;
+        let places =
+            STREAMS.into_iter().flat_map(|stream| GROUPS.map(|group| Who { stream, group, consumer: "order" }));
+        for who in places.filter(|who| self.model.now().group(who.stream, who.group).is_some()).collect::<Vec<_>>() {
+            self.run(&Op::ReadNew { who, count: 10_000, no_ack: false, claim_idle_ms: Some(0) })?;
         }
         Ok(())
     }

@@ -52,6 +52,7 @@ fn end(seed: u64, mut trial: Trial, manner: Manner, verdict: Verdict<u64>) -> Ve
     let verdict = verdict.and_then(|crashes| {
         caught(|| {
             trial.check_files()?;
+            trial.check_order()?;
             trial.drain(manner.only_work)?;
             Ok(crashes)
         })

@@ -492,14 +492,6 @@ impl Op {
         })
     }
 
-    /// Whether entries may be with another consumer by it, or with the same again.
-    pub(crate) fn delivers(&self) -> bool {
-        matches!(
-            self,
-            Op::ReadNew { .. } | Op::Fetch { .. } | Op::History { .. } | Op::Claim { .. } | Op::AutoClaim { .. }
-        )
-    }
-
     /// Whether the state stays what it was, whatever the operation returns.
     pub(crate) fn is_background(&self) -> bool {
         matches!(self, Op::Flush | Op::FlushStep | Op::Checkpoint | Op::Spare | Op::Sync | Op::Reopen)

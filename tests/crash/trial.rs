@@ -4,7 +4,6 @@
 //! are the states that the broker has been in. After a crash the first must be in one of them, and in none before
 //! those that its callers were told are durable. It then goes on from there, and so does the second, made anew.
 
-use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -95,16 +94,13 @@ pub(crate) struct Model {
     history: Vec<(u64, Op)>,
     /// `states[k]` is the state after the first `k` operations.
     pub(crate) states: Vec<Arc<Snapshot>>,
-    /// After how many operations the other was opened again after a crash: which deliveries of one millisecond came first it then
-    /// no longer knows.
-    crashed: BTreeSet<usize>,
 }
 
 impl Model {
     fn new(setup: Setup) -> Model {
         let clock = ManualClock::at(START_MS);
         let twin = Model::twin(&setup, &clock);
-        Model { setup, clock, twin, history: Vec::new(), states: vec![Arc::default()], crashed: BTreeSet::new() }
+        Model { setup, clock, twin, history: Vec::new(), states: vec![Arc::default()] }
     }
 
     fn twin(setup: &Setup, clock: &ManualClock) -> Broker {
@@ -122,9 +118,6 @@ impl Model {
         for part in op.parts(self.now()) {
             self.clock.set(now_ms);
             outcome = part.run_apart(&self.twin, now_ms);
-            if matches!(part, Op::Reopen) {
-                self.twin.forget_turns();
-            }
             let state = observe(&self.twin, &self.clock, now_ms).unwrap_or_else(|error| panic!("the model: {error}"));
             self.history.push((now_ms, part));
             self.states.push(Arc::new(state));
@@ -135,24 +128,15 @@ impl Model {
 
     /// Goes back to the state after the first `count` operations.
     fn rewind(&mut self, count: usize) {
-        self.crashed.retain(|crashed| *crashed < count);
         if count < self.history.len() {
             self.history.truncate(count);
             self.states.truncate(count + 1);
             self.twin = Model::twin(&self.setup, &self.clock);
-            for (index, (now_ms, part)) in self.history.iter().enumerate() {
-                if self.crashed.contains(&index) {
-                    self.twin.forget_turns();
-                }
+            for (now_ms, part) in &self.history {
                 self.clock.set(*now_ms);
                 let _ = part.run_apart(&self.twin, *now_ms);
-                if matches!(part, Op::Reopen) {
-                    self.twin.forget_turns();
-                }
             }
         }
-        self.twin.forget_turns();
-        self.crashed.insert(count);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Where a journal ends, and where that is damage: one test for each half of the rule, at the very record where the
 //! answer changes.
 
-use super::super::file::{Unnamed, create, key, path, spare_name};
+use super::super::file::{JournalFile, create, key, path, spare_name};
 use super::super::{Journal, create_dir};
 use super::*;
 use crate::error::ErrorKind;
@@ -26,19 +26,19 @@ fn journal() -> Memory {
     storage
 }
 
-fn begin(storage: &Memory, first: Lsn, mark: Lsn) -> Unnamed {
-    create(storage, DIRECTORY, first, mark, BYTES, None, b"").unwrap()
+fn begin(storage: &Memory, first: Lsn, mark: Lsn) -> JournalFile {
+    create(storage, DIRECTORY, first, mark, BYTES, b"").unwrap()
 }
 
 /// Makes a file that begins with the record `first` and holds these frames. A record's body tells its file.
 fn file(storage: &Memory, first: Lsn, mark: Lsn, frames: &[(u8, Lsn, Lsn)]) {
-    let made = begin(storage, first, mark).publish(storage).unwrap();
+    let made = begin(storage, first, mark);
     let mut bytes = Vec::new();
     for &(flags, lsn, mark) in frames {
         let start = bytes.len();
         let body = first.to_le_bytes();
         let body = if flags & 0x7f == RECORD { &body[..] } else { &[] };
-        frame::encode(made.salt, Frame { key: key(lsn, mark), flags: flags & 0x7f, body }, &mut bytes);
+        frame::encode(&made.salt, Frame { key: key(lsn, mark), flags: flags & 0x7f, body }, &mut bytes);
         bytes[start] ^= flags >> 7;
     }
     made.file.write_at(&bytes, made.head_len).unwrap();
@@ -212,5 +212,58 @@ fn a_file_filled_to_its_last_byte_can_be_closed_and_is_found_whole() {
         assert_eq!(storage.open(&path(1)).unwrap().len().unwrap(), 1024, "it has not grown: {len}");
         let recovery = recover(&*storage, DIRECTORY, 0, 0, |_, _| Ok(())).unwrap();
         assert_eq!((recovery.last_lsn, recovery.clean), (journal.last_lsn(), true), "{len}");
+    }
+}
+
+/// A file that was gone on in and whose head no sync covered: `frames` are behind a snapshot that is torn.
+fn file_with_torn_head(storage: &Memory, first: Lsn, mark: Lsn, frames: &[(u8, Lsn, Lsn)]) {
+    file(storage, first, mark, frames);
+    let opened = storage.open(&path(first)).unwrap();
+    let mut bytes = vec![0; BYTES as usize];
+    opened.read_at(&mut bytes, 0).unwrap();
+    let (_, _, begin) = header::decode::<JournalHeader>("", MAGIC, HEADER_VERSION, &bytes).unwrap();
+    opened.write_at(&[bytes[begin] ^ 1], begin as u64).unwrap();
+}
+
+#[test]
+fn a_torn_snapshot_ends_the_log_unless_something_after_it_was_durable() {
+    for (mark, is_missed) in [(1, false), (2, true)] {
+        let storage = journal();
+        file(&storage, 1, 0, &[record(1, 0)]);
+        file_with_torn_head(&storage, 2, 1, &[record(2, 1), record(3, mark)]);
+        if is_missed {
+            assert!(missed(&storage, 0, 0).contains("record 2 was durable"), "mark {mark}");
+        } else {
+            let (records, recovery) = found(&storage, 0, 0).unwrap();
+            assert_eq!((records, recovery.last_lsn), (vec![(1, 1)], 1), "mark {mark}");
+            assert_eq!(recovery.used, [path(1), path(2)], "the next file takes its name");
+        }
+    }
+    let storage = journal();
+    file(&storage, 1, 0, &[record(1, 0)]);
+    file_with_torn_head(&storage, 2, 1, &[record(2, 1)]);
+    assert!(missed(&storage, 0, 2).contains("record 2 was durable"), "redb knows it");
+    file(&storage, 3, 2, &[]);
+    assert!(missed(&storage, 0, 0).contains("record 2 was durable"), "a later file does");
+    assert_eq!(snapshot(&storage, DIRECTORY, 2).unwrap_err().kind(), ErrorKind::Corrupt);
+}
+
+/// Files of before the first record was left to the snapshot's key.
+#[test]
+fn a_file_whose_header_says_what_it_was_made_for_is_held_to_it() {
+    for (said, fits) in [(0, true), (1, true), (2, false)] {
+        let storage = journal();
+        file(&storage, 1, 0, &[record(1, 0)]);
+        let opened = storage.open(&path(1)).unwrap();
+        let mut bytes = vec![0; BYTES as usize];
+        opened.read_at(&mut bytes, 0).unwrap();
+        let (identity, _, _) = header::decode::<JournalHeader>("", MAGIC, HEADER_VERSION, &bytes).unwrap();
+        let head = JournalHeader { directory: DIRECTORY, first_lsn: said, mark: 0 };
+        opened.write_at(&header::encode(MAGIC, identity, HEADER_VERSION, &head), 0).unwrap();
+        if fits {
+            assert_eq!(last(&storage, 0, 0), 1, "{said}");
+        } else {
+            assert!(missed(&storage, 0, 0).contains("it was made for record 2"));
+        }
     }
 }
