@@ -270,7 +270,14 @@ impl Inner {
         count: usize,
         blocks: Blocks<'_>,
     ) -> Lookup<Option<Run>> {
-        let ordinals = ordinals.start.max(self.state.log.first_ordinal())..ordinals.end;
+        // What is dead at the edge may be in no file any more.
+        let tombstones = &self.state.tombstones;
+        let begin = ordinals.start.max(self.state.log.first_ordinal());
+        let ordinals = if backwards {
+            begin..tombstones.last_live(ordinals.end).map_or(0, |last| last + 1)
+        } else {
+            tombstones.first_live(begin)..ordinals.end
+        };
         if ordinals.is_empty() {
             return Lookup::Found(None);
         }
@@ -283,7 +290,7 @@ impl Inner {
             } else {
                 run.end = run.end.min(run.start.saturating_add(count as u64));
             }
-            let all_there = block.is_whole() && self.state.tombstones.count(run.start, run.end) == 0;
+            let all_there = block.is_whole() && tombstones.count(run.start, run.end) == 0;
             (all_there && !run.is_empty()).then_some(Run { block, ordinals: run, backwards })
         })
     }
