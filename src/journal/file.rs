@@ -107,10 +107,22 @@ pub(crate) struct Spare {
     capacity: u64,
 }
 
-/// Makes a spare of `capacity` zeros that are really there: the disk cannot be full when they are overwritten.
-pub(crate) fn make_spare(storage: &dyn Storage, directory: Identity, name: String, capacity: u64) -> Result<Spare> {
+/// Makes a spare of `capacity` zeros that are really there: the disk cannot be full when they are overwritten. Where somebody
+/// waits for it (`at_once`) the zeros are left to the next sync.
+pub(crate) fn make_spare(
+    storage: &dyn Storage,
+    directory: Identity,
+    name: String,
+    capacity: u64,
+    at_once: bool,
+) -> Result<Spare> {
     let make = || {
         let file = storage.create(&name)?;
+        if at_once {
+            let header = write_header(storage, &*file, directory)?;
+            fill(&*file, header.1, capacity)?;
+            return Ok(header);
+        }
         fill(&*file, 0, capacity)?;
         write_header(storage, &*file, directory)
     };
@@ -207,7 +219,7 @@ pub(crate) fn create(
     capacity: u64,
     snapshot: &[u8],
 ) -> Result<JournalFile> {
-    let spare = make_spare(storage, directory, spare_name(0), capacity)?;
+    let spare = make_spare(storage, directory, spare_name(0), capacity, false)?;
     let begun = spare.begin(storage, first_lsn, mark, snapshot).map_err(Unbegun::into_error)?;
     let synced = begun.file.sync().and_then(|()| storage.sync_dir(JOURNAL));
     synced.map_err(|error| Error::io("creating a journal file", error))?;

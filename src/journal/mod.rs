@@ -35,7 +35,7 @@ const SPARES: usize = 1 + RESERVE;
 const RESERVE: usize = 1;
 
 /// So many times as many spares are kept, at most, where a checkpoint gives up more files than it is wont to.
-const SPARES_FACTOR_MAX: usize = 4;
+const SPARES_FACTOR_MAX: usize = 8;
 
 /// A file that grows, grows by this much more than is asked for.
 const GROWS_BY_MAX: u64 = 1 << 20;
@@ -283,7 +283,10 @@ impl Journal {
         let storage = &*self.storage;
         let spare = match if usable { append.spares.pop() } else { None } {
             Some(spare) => spare,
-            None => file::make_spare(storage, self.directory, file::spare_name(0), needed.max(self.file_bytes))?,
+            None => {
+                let capacity = needed.max(self.file_bytes);
+                file::make_spare(storage, self.directory, file::spare_name(0), capacity, true)?
+            }
         };
         let new = spare.begin(storage, first_lsn, self.synced_lsn(), &snapshot).map_err(|unbegun| match unbegun {
             Unbegun::Nothing(error) => error,
@@ -323,7 +326,7 @@ impl Journal {
             append.spares_made += 1;
             file::spare_name(append.spares_made)
         };
-        let spare = file::make_spare(&*self.storage, self.directory, name, self.file_bytes)?;
+        let spare = file::make_spare(&*self.storage, self.directory, name, self.file_bytes, false)?;
         self.append().spares.push(spare);
         Ok(true)
     }

@@ -176,6 +176,11 @@ impl Beyond {
         let mut at = 0;
         while let Some(header) = bytes.get(at..).and_then(|rest| rest.first_chunk::<HEADER_LEN>()) {
             let (lsn, mark) = parse_key(frame::key(header));
+            if lsn == 0 {
+                // No record has that number: go on where there is one in the key. Of a file that is not full most is zeros.
+                at += 1 + zeros(&bytes[at + LSN_OFFSET + LSN_LEN..]);
+                continue;
+            }
             let news = mark > self.mark || lsn > self.last_lsn;
             if news && may_be_frame(header, at, expected) && Frame::decode(&bytes[at..], salt).is_ok() {
                 self.mark = self.mark.max(mark);
@@ -184,6 +189,16 @@ impl Beyond {
             at += 1;
         }
     }
+}
+
+/// Where a frame's key has its record's number.
+const LSN_OFFSET: usize = 8;
+const LSN_LEN: usize = 8;
+
+/// How many zeros come first.
+fn zeros(bytes: &[u8]) -> usize {
+    let words = bytes.chunks_exact(8).take_while(|word| **word == [0; 8]).count();
+    words * 8 + bytes[words * 8..].iter().take_while(|byte| **byte == 0).count()
 }
 
 /// Whether a frame can begin with `header`, `at` bytes after where record `expected` should be: a cheap look before the

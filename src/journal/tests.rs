@@ -138,7 +138,7 @@ fn a_file_that_could_not_be_made_leaves_nothing_behind() {
             fail(0);
             journal.rotate(FILE_BYTES / 2, false, |_| Vec::new()).unwrap_err();
             assert_eq!(names(&disk), first, "the snapshot of a file from a spare");
-            for (after, what) in [(1, "header"), (2, "snapshot")] {
+            for (after, what) in [(0, "header"), (1, "zeros"), (2, "snapshot")] {
                 fail(after);
                 journal.rotate(FILE_BYTES / 2, false, |_| Vec::new()).unwrap_err();
                 assert_eq!(names(&disk), first, "the {what} of a file without a spare");
