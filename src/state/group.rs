@@ -1,7 +1,7 @@
 //! Consumer groups, their consumers and what is pending with them. Knows no entries, only their IDs.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::sorted::{SortedMap, SortedSet};
@@ -30,7 +30,7 @@ pub(crate) struct Group {
     latest: Due,
     /// The greatest turn that a delivery had.
     turn_max: u16,
-    names: HashMap<Arc<str>, u32>,
+    names: BTreeMap<Arc<str>, u32>,
     pub(super) dirty: Dirty,
 }
 
@@ -106,7 +106,7 @@ impl Group {
             stamp: 0,
             latest: Due::FIRST_OWNED,
             turn_max: 0,
-            names: HashMap::new(),
+            names: BTreeMap::new(),
             dirty: Dirty::default(),
         }
     }

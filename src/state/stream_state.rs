@@ -1,6 +1,6 @@
 //! One stream: its entries, counters and groups, and the one way in which they change.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::change::{Change, Front};
@@ -39,7 +39,8 @@ pub(crate) struct StreamState {
     pub(crate) producers: Producers,
     pub(crate) groups: BTreeMap<u32, Group>,
     pub(crate) next_group: u32,
-    names: HashMap<Arc<str>, u32>,
+    /// Sorted, not hashed: there are few, and what each is asked for costs less than a hash.
+    names: BTreeMap<Arc<str>, u32>,
     pub(crate) log: StreamLog,
     /// Whether anything of the stream, its groups included, changed since the last checkpoint.
     pub(super) dirty: bool,
@@ -66,7 +67,7 @@ impl StreamState {
             producers: Producers::default(),
             groups: BTreeMap::new(),
             next_group: 1,
-            names: HashMap::new(),
+            names: BTreeMap::new(),
             log: StreamLog::new(number, [], 0, 0, 0, Id::MIN),
             dirty: true,
             dead_groups: BTreeSet::new(),

@@ -23,7 +23,9 @@ impl Core {
     pub(crate) fn count_tail(&self, stream: &mut Inner) -> usize {
         let bytes = if stream.deleted { 0 } else { stream.state.log.tail_bytes() };
         let before = std::mem::replace(&mut stream.counted, bytes);
-        if bytes >= before {
+        if bytes == before {
+            self.tail_bytes.load(Ordering::Relaxed)
+        } else if bytes > before {
             self.tail_bytes.fetch_add(bytes - before, Ordering::Relaxed) + (bytes - before)
         } else {
             self.tail_bytes.fetch_sub(before - bytes, Ordering::Relaxed) - (before - bytes)
