@@ -169,6 +169,7 @@ impl StreamState {
         };
         for (&number, group) in &mut self.groups {
             let dirty = std::mem::take(&mut group.dirty);
+            group.give_back();
             if dirty.row {
                 delta.groups.push((number, GroupRow::of(group)));
             }

@@ -142,6 +142,13 @@ impl Group {
         }
     }
 
+    /// Gives back the memory that is kept for what is delivered next: whoever goes on has it again soon.
+    pub(super) fn give_back(&mut self) {
+        self.pending.give_back();
+        self.by_time.give_back();
+        self.consumers.values_mut().for_each(|consumer| consumer.pending.give_back());
+    }
+
     /// Makes an entry pending with a consumer, whoever had it.
     pub(super) fn assign(&mut self, id: Id, consumer: u32, delivered_ms: u64, deliveries: u32) {
         let turn = self.next_turn(id, consumer, delivered_ms);

@@ -18,14 +18,12 @@ const CHUNK_LEN: usize = 128;
 /// A chunk with fewer than this many is joined with the one beside it, if both have room in one.
 const SPARSE_LEN: usize = CHUNK_LEN / 4;
 
-/// An empty map keeps a chunk of no more than this many, to be filled again: a consumer that is given one entry at a time.
-const EMPTY_CAPACITY_MAX: usize = 8;
-
 type Chunk<K, V> = VecDeque<(K, V)>;
 
 #[derive(Debug, Clone)]
 pub(crate) struct SortedMap<K, V> {
-    /// None of them is empty, but for a small one that is left alone.
+    /// None of them is empty, but for one that is left alone: to be filled again, by a consumer that acknowledges all it was given
+    /// before it asks for more.
     chunks: VecDeque<Chunk<K, V>>,
     len: usize,
 }
@@ -99,7 +97,7 @@ impl<K: Ord + Copy, V> SortedMap<K, V> {
     pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
         let stays = self.len == 1;
         if let Some(first) = self.chunks.front_mut()
-            && (first.len() > 1 || stays && first.capacity() <= EMPTY_CAPACITY_MAX)
+            && (first.len() > 1 || stays)
             && first.front().is_some_and(|(first, _)| first == key)
         {
             self.len -= 1;
@@ -126,6 +124,29 @@ impl<K: Ord + Copy, V> SortedMap<K, V> {
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (&K, &mut V)> {
         self.chunks.iter_mut().flatten().map(|(key, value)| (&*key, value))
+    }
+
+    /// Those of `keys` that are there. Such as lie beside each other, as they do nearly always, are not searched for.
+    pub(crate) fn present(&self, keys: &[K]) -> Vec<K> {
+        let mut next = Place { chunk: 0, index: 0 };
+        let mut present = Vec::with_capacity(keys.len());
+        for key in keys {
+            let beside = self.chunks.get(next.chunk).and_then(|chunk| chunk.get(next.index));
+            let found = if beside.is_some_and(|(other, _)| other == key) { Ok(next) } else { self.find(key) };
+            if let Ok(Place { chunk, index }) = found {
+                let is_last = index + 1 == self.chunks[chunk].len();
+                next = if is_last { Place { chunk: chunk + 1, index: 0 } } else { Place { chunk, index: index + 1 } };
+                present.push(*key);
+            }
+        }
+        present
+    }
+
+    /// Gives back the memory that an empty map keeps.
+    pub(crate) fn give_back(&mut self) {
+        if self.is_empty() {
+            self.chunks = VecDeque::new();
+        }
     }
 
     /// The entries with keys in `range`, in order.
@@ -272,6 +293,11 @@ impl<K: Ord + Copy> SortedSet<K> {
         self.0.is_empty()
     }
 
+    /// As [`SortedMap::give_back`].
+    pub(crate) fn give_back(&mut self) {
+        self.0.give_back();
+    }
+
     /// Whether it was not there.
     pub(crate) fn insert(&mut self, key: K) -> bool {
         self.0.insert(key, ()).is_none()
@@ -375,7 +401,7 @@ mod tests {
         assert_eq!(map.first_key_value(), twin.first_key_value());
         assert_eq!(map.last_key_value(), twin.last_key_value());
         assert!(map.chunks.iter().all(|chunk| (!chunk.is_empty() || map.is_empty()) && chunk.len() <= CHUNK_LEN));
-        assert!(!map.is_empty() || map.chunks.iter().map(VecDeque::capacity).sum::<usize>() <= EMPTY_CAPACITY_MAX);
+        assert!(!map.is_empty() || map.chunks.len() <= 1);
     }
 
     proptest! {
@@ -411,6 +437,12 @@ mod tests {
                 }
                 check(&map, &twin);
             }
+            let keys: Vec<u32> = seeks.iter().flat_map(|&(from, to)| [from, to, from + 1, from + 2, to + 3]).collect();
+            let present: Vec<u32> = keys.iter().copied().filter(|key| twin.contains_key(key)).collect();
+            prop_assert_eq!(map.present(&keys), present);
+            let all: Vec<u32> = twin.keys().copied().collect();
+            prop_assert_eq!(map.present(&all), all);
+            map.give_back();
             for (from, to) in seeks {
                 prop_assert_eq!(map.get(&from), twin.get(&from));
                 prop_assert_eq!(map.contains_key(&to), twin.contains_key(&to));

@@ -234,8 +234,7 @@ impl Group {
     /// As [`ack`](Group::ack).
     pub fn ack_with(&self, ids: &[Id], durability: Durability) -> Result<u64> {
         self.change(durability, |inner, group, _| {
-            let pending = &inner.state.groups[&group].pending;
-            let mut acked: Vec<Id> = ids.iter().copied().filter(|id| pending.contains_key(id)).collect();
+            let mut acked = inner.state.groups[&group].pending.present(ids);
             if !acked.is_sorted_by(|a, b| a < b) {
                 acked.sort_unstable();
                 acked.dedup();
