@@ -270,3 +270,15 @@ fn of_a_large_segment_each_damaged_range_is_counted_by_its_block() {
     assert_eq!(lost.len(), 4, "{:#?}", report.problems);
     assert_eq!((lost[0], lost[1] + lost[2], lost[3]), (4, 11 + 3, 2), "{lost:?}");
 }
+
+/// To recovery it is the journal's torn end; where redb is lost as well it is all that there would have been.
+#[test]
+fn a_bit_flipped_in_the_snapshot_of_the_last_journal_file_is_warned_of() {
+    let directory = closed();
+    let files = fs::read_dir(directory.path().join("journal")).unwrap().map(|file| file.unwrap().path());
+    let journal = files.filter(|path| !path.to_string_lossy().contains("spare")).max().unwrap();
+    assert_eq!(look(directory.path()).warnings.len(), 0);
+    flip(&journal, find(&journal, "orders"));
+    let warnings = format!("{:?}", look(directory.path()).warnings);
+    assert!(warnings.contains("torn or damaged") && warnings.contains("its snapshot"), "{warnings}");
+}

@@ -62,12 +62,26 @@ impl Core {
 }
 
 /// Starts the threads. What keeps those who add from waiting waits for no checkpoint: it has a thread of its own.
+///
+/// # Errors
+///
+/// If one cannot be started; then none runs.
 pub(super) fn start(core: &Arc<Core>) -> Result<Vec<JoinHandle<()>>> {
-    Ok(vec![
-        spawn("streamlog-work", core, keep)?,
-        spawn("streamlog-flush", core, flush_on_demand)?,
-        spawn("streamlog-sync", core, sync_on_time)?,
-    ])
+    let threads: [(&str, fn(&Core)); 3] =
+        [("streamlog-work", keep), ("streamlog-flush", flush_on_demand), ("streamlog-sync", sync_on_time)];
+    let mut started = Vec::new();
+    for (name, run) in threads {
+        match spawn(name, core, run) {
+            Ok(thread) => started.push(thread),
+            Err(error) => {
+                // The directory is unlocked next, and another may open it.
+                core.stop_background();
+                started.into_iter().for_each(|thread| drop(thread.join()));
+                return Err(error);
+            }
+        }
+    }
+    Ok(started)
 }
 
 fn spawn(name: &str, core: &Arc<Core>, run: impl FnOnce(&Core) + Send + 'static) -> Result<JoinHandle<()>> {

@@ -162,7 +162,9 @@ impl Core {
         }
         // What is left over is swept at the next opening, unless the close is clean.
         self.unlink(kept, given_up)?;
-        let spares_max = self.options.checkpoint_bytes / self.options.journal_file_bytes.max(1) + 2;
+        // The last checkpoint, of a broker that closes, leaves none.
+        let is_open = u64::from(self.check_open().is_ok());
+        let spares_max = is_open * (self.options.checkpoint_bytes / self.options.journal_file_bytes.max(1) + 2);
         self.journal.release(commit.meta.floor, spares_max as usize)
     }
 

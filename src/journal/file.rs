@@ -38,9 +38,9 @@ const FILL_BYTES: usize = 4 << 10;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct JournalHeader {
     pub(crate) directory: Identity,
-    /// The first record, where the file was made for it; 0 in one that was made ready before. The snapshot's key says it too.
+    /// The first record, in files of earlier versions; 0 since they are made ready ahead: the snapshot's key says it.
     pub(crate) first_lsn: Lsn,
-    /// The last record known to be durable then.
+    /// The last record known to be durable when the file was made, likewise.
     pub(crate) mark: Lsn,
 }
 

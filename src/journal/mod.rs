@@ -31,7 +31,7 @@ use crate::sync::{Mutex, MutexGuard, PoisonError};
 pub(crate) type Lsn = u64;
 
 /// Spares kept ready: one to go on in, and one for when the disk is full, when records that add nothing go on in it.
-const SPARES: usize = 1 + RESERVE;
+pub(crate) const SPARES: usize = 1 + RESERVE;
 const RESERVE: usize = 1;
 
 /// So many times as many spares are kept, at most, where a checkpoint gives up more files than it is wont to.
@@ -365,14 +365,30 @@ impl Journal {
         given_up.iter().try_for_each(|path| self.storage.remove(path)).map_err(doing)?;
         kept.iter().try_for_each(|(path, spare)| self.storage.rename(path, spare)).map_err(doing)?;
         if !kept.is_empty() {
-            // Before anything is written to them: under its old name a file has to be what it was.
-            self.storage.sync_dir(JOURNAL).map_err(doing)?;
+            // Before anything is written to them: under its old name a file has to be what it was. It may be this sync that fails
+            // for the name of a file begun meanwhile, and no later one is to be believed then.
+            self.storage.sync_dir(JOURNAL).map_err(|error| self.fail(doing(error)))?;
         }
         for (_, name) in kept {
             let spare = file::renew(&*self.storage, self.directory, name, self.file_bytes)?;
             self.append().spares.push(spare);
         }
         Ok(())
+    }
+
+    /// Removes the files made ready, but for `kept` of them: their room is wanted for something else.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub(crate) fn give_up_spares(&self, kept: usize) -> Result<()> {
+        let given_up = {
+            let mut append = self.append();
+            let surplus = append.spares.len().saturating_sub(kept);
+            append.spares.drain(..surplus).collect::<Vec<_>>()
+        };
+        let remove = |spare: Spare| self.storage.remove(&spare.into_name());
+        given_up.into_iter().try_for_each(remove).map_err(|error| Error::io("removing journal files", error))
     }
 
     /// The journal as far as it goes now. Its files stay what they are up to there, and where they are as long as nobody

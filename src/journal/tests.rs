@@ -191,3 +191,29 @@ fn a_new_file_is_gone_on_in_without_a_sync_and_the_next_sync_covers_its_name_and
     assert_eq!(recovered(&disk), [1, 2]);
     assert_eq!(snapshot(&*disk.storage(), [0xd1; 16], 2).unwrap(), b"snapshot");
 }
+
+/// The story: a checkpoint gave up files while one was begun, and its sync of the directory failed. That said, the next sync found the
+/// directory clean; what was in the new file was told to be durable, and its name was not.
+#[test]
+fn a_sync_of_the_directory_that_failed_is_not_believed_away() {
+    let disk = SimDisk::new(1);
+    let journal = journal(&disk);
+    disk.storage().sync_dir("").unwrap();
+    let rotate = || {
+        journal.prepare_spare().unwrap();
+        journal.rotate(FILE_BYTES - 100, false, |_| b"snapshot".to_vec()).unwrap();
+    };
+    add(&journal, 1000);
+    rotate();
+    add(&journal, 1000);
+    journal.wait_synced(2, |_| {}).unwrap();
+    rotate();
+    assert_eq!(add(&journal, 1000), Some(3));
+    let path_contains = None;
+    disk.inject(Fault { op: FaultOp::SyncDir, path_contains, after: 0, times: 1, error: io::ErrorKind::Other });
+    journal.release(1, 4).unwrap_err();
+    assert_eq!(journal.wait_synced(3, |_| {}).unwrap_err().kind(), ErrorKind::WritesStopped);
+    disk.crash();
+    disk.restart(Survival::Nothing);
+    assert_eq!(recover(&*disk.storage(), [0xd1; 16], 1, 1, |_, _| Ok(())).unwrap().last_lsn, 2);
+}

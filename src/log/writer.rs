@@ -285,8 +285,9 @@ impl Written {
     /// What the system says: nothing is known then of what is durable, and writing must stop, unless it was for want of
     /// room, of files to be opened: then this is what is left to be done.
     pub(crate) fn sync(&mut self, files: &SegmentFiles) -> Result<()> {
-        for unsynced in self.files.drain(..) {
+        while let Some(unsynced) = self.files.last() {
             unsynced.file().sync().map_err(|error| Error::sync("syncing a segment", error))?;
+            self.files.pop();
         }
         if self.names {
             let dir = stream_dir(self.stream);

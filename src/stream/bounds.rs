@@ -9,6 +9,7 @@ use super::cell::{Inner, StreamCell};
 use super::core::Core;
 use super::work::Work;
 use crate::error::{Error, Result};
+use crate::journal::SPARES;
 use crate::sync::PoisonError;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
@@ -87,6 +88,7 @@ impl Core {
         if let Some(refused) = self.refused_alone() {
             return Err(refused);
         }
+        self.journal.give_up_spares(SPARES)?;
         let waiting = |cell: &&Arc<StreamCell>| cell.lock().state.log.is_flushing();
         let made = self.cells().iter().filter(waiting).try_for_each(|cell| self.flush(cell));
         made.and_then(|()| if self.is_over_limit() { self.checkpoint() } else { Ok(()) })?;

@@ -109,8 +109,10 @@ fn snapshots(storage: &dyn Storage, directory: Identity, floor: Lsn, report: &mu
                 }
             }
             Err(error) if number < start => report.warn(path, format!("it is damaged and not needed: {error}")),
-            // Recovery has met it too.
-            Err(_) => {}
+            // To recovery it is the torn end of the journal, if nothing says that more was durable.
+            Err(error) => {
+                report.warn(path, format!("torn or damaged, and not needed unless `state.redb` is lost: {error}"))
+            }
         }
     }
     Ok(())
