@@ -67,19 +67,16 @@ impl Core {
 ///
 /// If one cannot be started; then none runs.
 pub(super) fn start(core: &Arc<Core>) -> Result<Vec<JoinHandle<()>>> {
-    let threads: [(&str, fn(&Core)); 3] =
-        [("streamlog-work", keep), ("streamlog-flush", flush_on_demand), ("streamlog-sync", sync_on_time)];
     let mut started = Vec::new();
-    for (name, run) in threads {
-        match spawn(name, core, run) {
-            Ok(thread) => started.push(thread),
-            Err(error) => {
-                // The directory is unlocked next, and another may open it.
-                core.stop_background();
-                started.into_iter().for_each(|thread| drop(thread.join()));
-                return Err(error);
-            }
-        }
+    let mut start = |name, run: fn(&Core)| spawn(name, core, run).map(|thread| started.push(thread));
+    let all = start("streamlog-work", keep)
+        .and_then(|()| start("streamlog-flush", flush_on_demand))
+        .and_then(|()| start("streamlog-sync", sync_on_time));
+    if let Err(error) = all {
+        // The directory is unlocked next, and another may open it.
+        core.stop_background();
+        started.into_iter().for_each(|thread| drop(thread.join()));
+        return Err(error);
     }
     Ok(started)
 }

@@ -3,6 +3,7 @@
 //!
 //! Knows when, and of how much; not how a segment or a checkpoint is written.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::cell::{Inner, StreamCell};
@@ -11,25 +12,25 @@ use super::work::Work;
 use crate::error::{Error, Result};
 use crate::journal::SPARES;
 use crate::sync::PoisonError;
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::AtomicU64;
+use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 impl Core {
     /// What all tails hold in memory.
     #[cfg(any(test, feature = "resp", feature = "simulation"))]
     pub(crate) fn tail_bytes(&self) -> usize {
-        self.tail_bytes.load(Ordering::Relaxed)
+        self.tail_bytes.load(Relaxed)
     }
 
     /// Counts what the stream's tail holds; returns what all hold.
     pub(crate) fn count_tail(&self, stream: &mut Inner) -> usize {
         let bytes = if stream.deleted { 0 } else { stream.state.log.tail_bytes() };
         let before = std::mem::replace(&mut stream.counted, bytes);
-        if bytes == before {
-            self.tail_bytes.load(Ordering::Relaxed)
-        } else if bytes > before {
-            self.tail_bytes.fetch_add(bytes - before, Ordering::Relaxed) + (bytes - before)
-        } else {
-            self.tail_bytes.fetch_sub(before - bytes, Ordering::Relaxed) - (before - bytes)
+        let all = &self.tail_bytes;
+        match bytes.cmp(&before) {
+            Ordering::Equal => all.load(Relaxed),
+            Ordering::Greater => all.fetch_add(bytes - before, Relaxed) + (bytes - before),
+            Ordering::Less => all.fetch_sub(before - bytes, Relaxed) - (before - bytes),
         }
     }
 
@@ -43,7 +44,7 @@ impl Core {
         if self.journal.wants_spare() {
             self.flush_work.want(Work::SPARE);
         }
-        let since = |bytes: &AtomicU64| self.journal.appended_bytes().saturating_sub(bytes.load(Ordering::Relaxed));
+        let since = |bytes: &AtomicU64| self.journal.appended_bytes().saturating_sub(bytes.load(Relaxed));
         if since(&self.checkpoint_begun) > self.options.checkpoint_bytes {
             self.work.want(Work::CHECKPOINT);
         }
@@ -54,7 +55,7 @@ impl Core {
             if self.is_over_limit() {
                 helped = self.checkpoint();
                 if helped.is_err() {
-                    self.short_of_room.store(true, Ordering::Release);
+                    self.short_of_room.store(true, Release);
                 }
             }
         }
@@ -70,12 +71,12 @@ impl Core {
     }
 
     fn is_over_limit(&self) -> bool {
-        let done = self.checkpoint_done.load(Ordering::Relaxed);
+        let done = self.checkpoint_done.load(Relaxed);
         self.journal.appended_bytes().saturating_sub(done) > self.options.journal_bytes_max
     }
 
     pub(crate) fn is_short_of_room(&self) -> bool {
-        if self.is_alone() { self.refused_alone().is_some() } else { self.short_of_room.load(Ordering::Acquire) }
+        if self.is_alone() { self.refused_alone().is_some() } else { self.short_of_room.load(Acquire) }
     }
 
     /// Tries again what could not be written for want of room.
@@ -93,7 +94,7 @@ impl Core {
         let made = self.cells().iter().filter(waiting).try_for_each(|cell| self.flush(cell));
         made.and_then(|()| if self.is_over_limit() { self.checkpoint() } else { Ok(()) })?;
         // Only now: of many who add, the others would pass meanwhile. Whoever fails next says so again.
-        self.short_of_room.store(false, Ordering::Release);
+        self.short_of_room.store(false, Release);
         Ok(())
     }
 
@@ -141,7 +142,7 @@ impl Core {
     /// all writing stops.
     pub(crate) fn failed_to_flush(&self, error: Error) -> Error {
         if error.is_for_want_of_room() {
-            self.short_of_room.store(true, Ordering::Release);
+            self.short_of_room.store(true, Release);
             return error;
         }
         self.journal.fail(error)

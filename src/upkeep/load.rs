@@ -111,7 +111,7 @@ fn snapshots(storage: &dyn Storage, directory: Identity, floor: Lsn, report: &mu
             Err(error) if number < start => report.warn(path, format!("it is damaged and not needed: {error}")),
             // To recovery it is the torn end of the journal, if nothing says that more was durable.
             Err(error) => {
-                report.warn(path, format!("torn or damaged, and not needed unless `state.redb` is lost: {error}"))
+                report.warn(path, format!("torn or damaged, and not needed unless `state.redb` is lost: {error}"));
             }
         }
     }
