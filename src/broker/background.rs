@@ -21,7 +21,7 @@ impl Core {
         tails.sort_unstable_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
         let mut left: usize = tails.iter().map(|(bytes, _)| bytes).sum();
         for (bytes, cell) in tails {
-            if left <= self.options.tail_bytes / 4 {
+            if left <= self.options.tail_bytes / 8 {
                 break;
             }
             self.flush(&cell)?;

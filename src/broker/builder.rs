@@ -67,7 +67,9 @@ impl Builder {
         self
     }
 
-    /// The size of the journal's files, in bytes: 8 MiB if not said. They are preallocated.
+    /// The size of the journal's files, in bytes: 8 MiB if not said. They are preallocated, and kept for use again: as many as
+    /// [`checkpoint_bytes`](Builder::checkpoint_bytes) fill and two more, and after a burst up to eight times as many, until a
+    /// checkpoint that gives up fewer.
     pub fn journal_file_bytes(mut self, bytes: u64) -> Builder {
         self.options.journal_file_bytes = bytes;
         self

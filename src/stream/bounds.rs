@@ -59,7 +59,7 @@ impl Core {
                 }
             }
         }
-        if tail_bytes > self.options.tail_bytes / 2 {
+        if tail_bytes > self.options.tail_bytes / 4 {
             self.flush_work.want(Work::FLUSH);
             if tail_bytes > self.options.tail_bytes {
                 helped = helped.and_then(|()| self.flush(cell));
