@@ -10,7 +10,7 @@
 //!
 //! Each path runs in a process of its own under callgrind, which counts only inside [`paths::measured`], on the thread that
 //! called it: set-up and the background's threads are not in the figure, and neither is the kernel. What the background does
-//! for a path has rows of its own. Other machines, compilers and C libraries count differently, so what was counted with
+//! for a path has rows of its own. Other processors, compilers and C libraries count differently, so what was counted with
 //! others is not compared.
 
 #[path = "../common/mod.rs"]

@@ -22,7 +22,16 @@ pub(crate) fn tools() -> Result<String, String> {
     )?;
     let rustc = said("rustc", "--version").ok_or("rustc is not in the PATH, and figures depend on its version")?;
     let library = said("getconf", "GNU_LIBC_VERSION").unwrap_or_else(|| "another C library".to_owned());
-    Ok(format!("{rustc}, {library}, {valgrind}, {}", std::env::consts::ARCH))
+    Ok(format!("{rustc}, {library}, {valgrind}, {}, {}", std::env::consts::ARCH, processor()))
+}
+
+/// The processor: the C library copies and compares by what it can do, and by how large its caches are.
+fn processor() -> String {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let said = |name| text.lines().find_map(|line| line.split_once(':').filter(|(key, _)| key.trim() == name));
+    let words = ["model name", "cpu family", "model", "cache size"]
+        .map(|name| said(name).map_or("?", |(_, value)| value.trim()));
+    words.join(" ")
 }
 
 fn said(program: &str, argument: &str) -> Option<String> {
