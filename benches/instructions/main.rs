@@ -1,5 +1,6 @@
 //! A guard without a clock: how many instructions each of the hot paths takes, counted by callgrind, beside what was
-//! recorded. `cargo bench --bench instructions`, with `-- --record` to record; it fails if a path takes more than it did.
+//! recorded. `cargo bench --bench instructions`, with `-- --record` to record; it fails if a path takes a quarter more than it did, and
+//! names what takes a twentieth more or less.
 //!
 //! ```text
 //! cargo bench --bench instructions -- [--record] [--only TEXT] [--keep]
