@@ -2,7 +2,7 @@
 //! order too. Knows nothing of either.
 //!
 //! ```text
-//! chunks   | k v  k v  k v … | k v  k v … | … |      sorted, each of up to CHUNK_LEN, and half full or more but for a few
+//! chunks   | k v  k v  k v … | k v  k v … | … |      sorted, each of up to CHUNK_LEN; few of them nearly empty
 //! ```
 //!
 //! A key behind all others, or the first one removed, costs no search and moves nothing; any other costs a search by halves and
