@@ -318,6 +318,22 @@ mod tests {
         RunOut,
     }
 
+    /// What redb has of an entry goes once it is acknowledged, however often it was delivered again before a checkpoint.
+    #[test]
+    fn a_row_is_removed_though_its_entry_was_delivered_again_after_it_was_acknowledged() {
+        let mut group = Group::new("g".into(), Id::MIN, None);
+        let id = Id::new(1, 1);
+        group.load_pending(id, Pending::new(1, 1, 1));
+        group.ack(id);
+        group.assign(id, 1, 2, 1);
+        group.ack(id);
+        assert!(group.dirty.pending.iter().eq([id]), "redb has its row");
+        let other = Id::new(1, 2);
+        group.assign(other, 1, 3, 1);
+        group.ack(other);
+        assert!(group.dirty.pending.iter().eq([id]), "redb never heard of it");
+    }
+
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
             20 => (1..9_u64, 0..3_u32, 0..5_u64).prop_map(|(seq, consumer, ms)| Step::Deliver(seq, consumer, ms)),
