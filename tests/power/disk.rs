@@ -2,16 +2,26 @@
 //! synced is then gone, as after a loss of power. Needs Linux, root, and what Debian's base has.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
+
+/// The line that whoever hears a child hears at the moment of the cut.
+pub(crate) const CUT: &str = "cut";
 
 /// Room for all that a directory of small files needs.
 const BYTES: u64 = 256 << 20;
 
-/// `EXT4_IOC_SHUTDOWN`, which takes how: perl has an `ioctl`, and this crate forbids itself the unsafe call.
+/// `EXT4_IOC_SHUTDOWN`, which takes how: perl has an `ioctl`, and this crate forbids itself the unsafe call. A
+/// line into a child's own pipe comes right before it: a sync that the cut meets may return as if it had been done, for a system
+/// whose disk is gone lives on, and nobody would hear of that were it the power.
 const SHUT_DOWN: &str = r#"
     use Fcntl;
-    sysopen(my $root, $ARGV[0], O_RDONLY) or die "opening $ARGV[0]: $!";
-    ioctl($root, 0x8004587d, pack("L", $ARGV[1])) or die "shutting down: $!";
+    my ($path, $how, $line, $child) = @ARGV;
+    sysopen(my $root, $path, O_RDONLY) or die "opening $path: $!";
+    if ($child) {
+        sysopen(my $pipe, "/proc/$child/fd/1", O_WRONLY) or die "opening the child's pipe: $!";
+        syswrite($pipe, "$line\n") or die "telling of the cut: $!";
+    }
+    ioctl($root, 0x8004587d, pack("L", $how)) or die "shutting down: $!";
 "#;
 
 /// How the power goes.
@@ -42,7 +52,7 @@ impl Disk {
         std::fs::create_dir(disk.root()).map_err(|error| error.to_string())?;
         run(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(disk.image()))?;
         disk.mount()?;
-        disk.cut(Cut::AtOnce)?;
+        disk.cut(Cut::AtOnce, None)?;
         disk.unmount()?;
         disk.mount()?;
         Ok(disk)
@@ -57,9 +67,13 @@ impl Disk {
         self.directory.path().join("root")
     }
 
-    /// Cuts the power. Nothing can be written from now on; it comes back by mounting again.
-    pub(crate) fn cut(&self, how: Cut) -> Result<(), String> {
-        run(Command::new("perl").args(["-e", SHUT_DOWN]).arg(self.root()).arg((how as u32).to_string()))
+    /// Cuts the power. Nothing can be written from now on; it comes back by mounting again. In what `child` says there is a
+    /// line [`CUT`]: what comes before it was said while there was power.
+    pub(crate) fn cut(&self, how: Cut, child: Option<&Child>) -> Result<(), String> {
+        let mut command = Command::new("perl");
+        command.args(["-e", SHUT_DOWN]).arg(self.root()).args([&(how as u32).to_string(), CUT]);
+        command.args(child.map(|child| child.id().to_string()));
+        run(&mut command)
     }
 
     pub(crate) fn mount(&mut self) -> Result<(), String> {

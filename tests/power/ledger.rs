@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use streamlog::{Broker, Id};
 
 use crate::child::GROUPS;
+use crate::disk::CUT;
 use crate::entries::Key;
 use crate::passing::Passing;
 use crate::process::parse_ids;
@@ -150,11 +151,14 @@ impl Ledger {
         Ledger { always: level == "always", ..Ledger::default() }
     }
 
-    /// Takes down what a child said.
+    /// Takes down what a child said. What it says to have returned after the cut, nobody has heard.
     pub(crate) fn take(&mut self, lines: &[String]) {
+        let mut is_cut = false;
         for (number, line) in lines.iter().enumerate() {
             let words: Vec<_> = line.split_whitespace().collect();
             match words[..] {
+                [CUT] => is_cut = true,
+                ["e", ..] | ["P"] if is_cut => {}
                 ["b", operation, ref what @ ..] => {
                     self.operations.insert(operation.parse().unwrap(), Operation::parse(number, what));
                 }

@@ -20,13 +20,12 @@ mod seen;
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use directory::copy_dir;
-use disk::{Cut, Disk};
+use disk::{CUT, Cut, Disk};
 use ledger::Ledger;
 use process::{Random, number, read_lines, seed, turn, wait_for_the_moment};
 use streamlog::Broker;
@@ -108,18 +107,17 @@ fn check_backups(ledger: &Ledger, root: &Path) -> u64 {
 /// Has a child work, cuts the power at some moment, and returns the lines it wrote.
 fn work_and_cut(disk: &Disk, path: &Path, level: &str, run: u64, random: &mut Random) -> Vec<String> {
     let mut child = child::start(path, level, run);
-    let cutting = Arc::new(AtomicBool::new(false));
-    let lines = read_lines(&mut child, {
-        let cutting = Arc::clone(&cutting);
-        move |line| assert!(!line.starts_with('!') || cutting.load(Ordering::SeqCst), "the child failed: {line}")
+    let is_cut = AtomicBool::new(false);
+    let lines = read_lines(&mut child, move |line| {
+        is_cut.fetch_or(line.trim_end() == CUT, Ordering::Relaxed);
+        assert!(!line.starts_with('!') || is_cut.load(Ordering::Relaxed), "the child failed: {line}");
     });
     let mut seen = wait_for_the_moment(&lines, random);
     if random.below(4) == 0 {
         // Time for backups.
         thread::sleep(Duration::from_millis(random.below(600)));
     }
-    cutting.store(true, Ordering::SeqCst);
-    let cut = disk.cut(if random.below(3) == 0 { Cut::LogFlushed } else { Cut::AtOnce });
+    let cut = disk.cut(if random.below(3) == 0 { Cut::LogFlushed } else { Cut::AtOnce }, Some(&child));
     // The disk can be unmounted only once nobody has it open, whatever went wrong.
     child.kill().unwrap();
     child.wait().unwrap();
