@@ -4,8 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
-/// The line that whoever hears a child hears at the moment of the cut.
-pub(crate) const CUT: &str = "cut";
+use crate::ledger::CUT;
 
 /// Room for all that a directory of small files needs.
 const BYTES: u64 = 256 << 20;

@@ -8,11 +8,13 @@ use std::collections::{BTreeSet, HashMap};
 use streamlog::{Broker, Id};
 
 use crate::child::GROUPS;
-use crate::disk::CUT;
 use crate::entries::Key;
 use crate::passing::Passing;
 use crate::process::parse_ids;
 use crate::seen::{Seen, SeenStream, look};
+
+/// The line that whoever listens hears at the moment of the cut.
+pub(crate) const CUT: &str = "cut";
 
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {

@@ -25,8 +25,8 @@ use std::thread;
 use std::time::Duration;
 
 use directory::copy_dir;
-use disk::{CUT, Cut, Disk};
-use ledger::Ledger;
+use disk::{Cut, Disk};
+use ledger::{CUT, Ledger};
 use process::{Random, number, read_lines, seed, turn, wait_for_the_moment};
 use streamlog::Broker;
 
