@@ -151,7 +151,13 @@ impl Core {
         let appended = self.journal.appended_bytes();
         self.checkpoint_begun.store(appended, Ordering::Relaxed);
         // The less is written while streams are taken, the less of the journal is to be synced.
-        self.flush_step()?;
+        if let Err(error) = self.flush_step() {
+            if !error.is_for_want_of_room() {
+                return Err(error);
+            }
+            // It may be files to be opened that there is no room for: those that are held until they are synced.
+            self.sync_segments()?;
+        }
         let (commit, deleted) = self.collect_checkpoint().map_err(|error| self.failed_to_flush(error))?;
         let given_up = GivenUp::of(&commit.deltas, deleted);
         let Meta { floor, covered, .. } = commit.meta;
@@ -205,22 +211,37 @@ impl Core {
         // stream after this point covers it.
         let floor = self.journal.last_lsn();
         let begun = self.catalog().streams.clone();
-        for cell in begun.values() {
-            taken.extend(self.take_stream(cell)?.map(|taken| (Arc::clone(cell), taken)));
-        }
+        let mut take = |cell: &Arc<StreamCell>| {
+            let Some(of_this) = self.take_stream(cell)? else { return Ok(()) };
+            taken.push((Arc::clone(cell), of_this));
+            match taken.last_mut() {
+                Some((_, of_this)) if self.files.holds_many() => of_this.written.sync(&self.files),
+                _ => Ok(()),
+            }
+        };
+        begun.values().try_for_each(&mut take)?;
         // The catalog last, with the streams created meanwhile, and those renamed: redb must not have one under a name that
         // another has by now. Of these there may be two deltas, the later of which is written over the earlier.
         let _gate = self.gate();
         let mut catalog = self.catalog_mut();
         let is_new = |cell: &&Arc<StreamCell>| begun.get(&cell.name).is_none_or(|known| !Arc::ptr_eq(known, cell));
-        for cell in catalog.streams.values().filter(is_new) {
-            taken.extend(self.take_stream(cell)?.map(|taken| (Arc::clone(cell), taken)));
-        }
+        catalog.streams.values().filter(is_new).try_for_each(take)?;
         // Nothing fails from here on.
         deleted.append(&mut catalog.deleted);
         let catalog_lsn = self.journal.last_lsn();
         let covered = taken.iter().map(|(_, taken)| taken.delta.row.covered).fold(floor.max(catalog_lsn), Lsn::max);
         Ok(Meta { floor, covered, catalog: catalog_lsn, next_stream: catalog.next_stream, journal: true })
+    }
+
+    /// Makes durable what streams have written to their segments.
+    fn sync_segments(&self) -> Result<()> {
+        self.cells().iter().try_for_each(|cell| {
+            let mut written = cell.lock_writer().take_unsynced();
+            written.sync(&self.files).map_err(|error| {
+                cell.lock_writer().put_back(written);
+                self.failed_to_flush(error)
+            })
+        })
     }
 
     fn take_stream(&self, cell: &StreamCell) -> Result<Option<Taken>> {
