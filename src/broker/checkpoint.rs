@@ -1,10 +1,10 @@
 //! The checkpoint: what is in memory goes to segments and redb, and the journal before it is given up.
 //!
 //! Stream by stream: lock, take what changed, unlock; write the segments. Then sync the journal, from where the taking began as far
-//! as any of that reaches, for of what came between redb has only a part; sync the segments; commit redb; and only then unlink what redb
-//! no longer names. On a full
-//! disk, where redb cannot be written, what was trimmed goes before, once the records that gave it up are durable. A crash
-//! at any point leaves redb with the last commit, and segments longer than it says.
+//! as any of that reaches, for of what came between redb has only a part; sync the segments; commit redb; and only then unlink what
+//! redb no longer names. What the journal has from before the taking began is never synced for a checkpoint's sake. On a full disk,
+//! where redb cannot be written, what was trimmed goes before, once the records that gave it up are durable. A crash at any
+//! point leaves redb with the last commit, and segments longer than it says.
 
 use std::sync::Arc;
 
