@@ -1,9 +1,10 @@
 //! The checkpoint: what is in memory goes to segments and redb, and the journal before it is given up.
 //!
-//! Stream by stream: lock, take what changed, unlock; write and sync the segments. Then sync the journal as far as any of
-//! that reaches, for redb must not be ahead of it; commit redb; and only then unlink what redb no longer names. On a full
-//! disk, where redb cannot be written, what was trimmed goes before, once the records that gave it up are durable. A crash
-//! at any point leaves redb with the last commit, and segments longer than it says.
+//! Stream by stream: lock, take what changed, unlock; write the segments. Then sync the journal, from where the taking began as far
+//! as any of that reaches, for of what came between redb has only a part; sync the segments; commit redb; and only then unlink what
+//! redb no longer names. What the journal has from before the taking began is never synced for a checkpoint's sake. On a full disk,
+//! where redb cannot be written, what was trimmed goes before, once the records that gave it up are durable. A crash at any
+//! point leaves redb with the last commit, and segments longer than it says.
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::journal::Lsn;
 use crate::log::SegmentFiles;
 use crate::log::stream_log::Flush;
-use crate::log::writer::Roll;
+use crate::log::writer::{Roll, Written};
 use crate::options::Sabotage;
 use crate::state::delta::StreamDelta;
 use crate::state::tables::{Commit, Meta};
@@ -21,7 +22,14 @@ use crate::stream::kept::{GivenUp, Kept};
 use crate::sync::atomic::Ordering;
 use crate::sync::{MutexGuard, PoisonError};
 
-/// Writes a stream's tail to its segments, synced, and takes what else changed: the stream as of the record that `covered`
+/// What a checkpoint took of a stream: what changed, and what of its segments is to be made durable before that is believed.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) delta: StreamDelta,
+    pub(super) written: Written,
+}
+
+/// Writes a stream's tail to its segments and takes what else changed: the stream as of the record that `covered`
 /// gives, under the stream's `lock`, taken where it has nothing that no record has. `None` if nothing changed.
 pub(super) fn take(
     files: &SegmentFiles,
@@ -30,7 +38,7 @@ pub(super) fn take(
     now_ms: u64,
     lock: impl Fn(&StreamCell) -> MutexGuard<'_, Inner>,
     covered: impl FnOnce() -> Lsn,
-) -> Result<Option<StreamDelta>> {
+) -> Result<Option<Taken>> {
     let mut writer = cell.lock_writer();
     writer.set_name(&cell.lock().state.name);
     let mut write = |(chunk, from, last): Flush| {
@@ -66,15 +74,8 @@ pub(super) fn take(
             }
         }
     }
-    // Not under the writer: a sync takes long, and those who add would wait when their tail is full.
-    let mut written = writer.take_unsynced();
-    drop(writer);
-    if let Err(error) = written.sync(files) {
-        cell.lock_writer().put_back(written);
-        cell.lock().state.put_back(delta);
-        return Err(error);
-    }
-    Ok(Some(delta))
+    // Synced later, and not under the writer: that takes long, and those who add would wait when their tail is full.
+    Ok(Some(Taken { delta, written: writer.take_unsynced() }))
 }
 
 impl Core {
@@ -149,13 +150,20 @@ impl Core {
         self.journal.check()?;
         let appended = self.journal.appended_bytes();
         self.checkpoint_begun.store(appended, Ordering::Relaxed);
+        // The less is written while streams are taken, the less of the journal is to be synced.
+        if let Err(error) = self.flush_step() {
+            if !error.is_for_want_of_room() {
+                return Err(error);
+            }
+            // It may be files to be opened that there is no room for: those that are held until they are synced.
+            self.sync_segments()?;
+        }
         let (commit, deleted) = self.collect_checkpoint().map_err(|error| self.failed_to_flush(error))?;
         let given_up = GivenUp::of(&commit.deltas, deleted);
-        if !self.options.breaks(Sabotage::CheckpointBeforeJournal) {
-            self.sync_to(commit.meta.covered)?;
-        }
+        let Meta { floor, covered, .. } = commit.meta;
         self.journal.check()?;
         let given_up = kept.commit(&*self.storage, &commit, given_up)?;
+        self.journal.note_durable(floor, covered);
         self.checkpoint_done.store(appended, Ordering::Relaxed);
         for cell in &given_up.streams {
             self.cache.forget(cell.number);
@@ -165,46 +173,79 @@ impl Core {
         // The last checkpoint, of a broker that closes, leaves none.
         let is_open = u64::from(self.check_open().is_ok());
         let spares_max = is_open * (self.options.checkpoint_bytes / self.options.journal_file_bytes.max(1) + 2);
-        self.journal.release(commit.meta.floor, spares_max as usize)
+        self.journal.release(floor, spares_max as usize)
     }
 
     fn collect_checkpoint(&self) -> Result<(Commit, Vec<Arc<StreamCell>>)> {
-        let mut taken = Vec::new();
-        let collected = self.take_streams(&mut taken);
-        if collected.is_err() {
-            taken.into_iter().for_each(|(cell, delta)| cell.lock().state.put_back(delta));
+        let (mut taken, mut deleted) = (Vec::new(), Vec::new());
+        let collected = self.take_streams(&mut taken, &mut deleted).and_then(|meta| {
+            if !self.options.breaks(Sabotage::CheckpointBeforeJournal) {
+                // Before the segments: it has grown less.
+                self.sync_between(meta.floor, meta.covered)?;
+            }
+            taken.iter_mut().try_for_each(|(_, taken)| taken.written.sync(&self.files)).map(|()| meta)
+        });
+        match collected {
+            Ok(meta) => {
+                let deltas = taken.into_iter().map(|(_, taken)| taken.delta).collect();
+                let deleted_streams = deleted.iter().map(|cell| cell.number).collect();
+                Ok((Commit { meta, deltas, deleted_streams }, deleted))
+            }
+            Err(error) => {
+                for (cell, Taken { delta, written }) in taken {
+                    cell.lock_writer().put_back(written);
+                    cell.lock().state.put_back(delta);
+                }
+                self.catalog_mut().deleted.append(&mut deleted);
+                Err(error)
+            }
         }
-        collected
     }
 
-    fn take_streams(&self, taken: &mut Vec<(Arc<StreamCell>, StreamDelta)>) -> Result<(Commit, Vec<Arc<StreamCell>>)> {
+    fn take_streams(
+        &self,
+        taken: &mut Vec<(Arc<StreamCell>, Taken)>,
+        deleted: &mut Vec<Arc<StreamCell>>,
+    ) -> Result<Meta> {
         // Whatever is recorded up to here is applied before its stream's lock is free again, so that taking each
         // stream after this point covers it.
         let floor = self.journal.last_lsn();
         let begun = self.catalog().streams.clone();
-        for cell in begun.values() {
-            taken.extend(self.take_stream(cell)?.map(|delta| (Arc::clone(cell), delta)));
-        }
+        let mut take = |cell: &Arc<StreamCell>| {
+            let Some(of_this) = self.take_stream(cell)? else { return Ok(()) };
+            taken.push((Arc::clone(cell), of_this));
+            match taken.last_mut() {
+                Some((_, of_this)) if self.files.holds_many() => of_this.written.sync(&self.files),
+                _ => Ok(()),
+            }
+        };
+        begun.values().try_for_each(&mut take)?;
         // The catalog last, with the streams created meanwhile, and those renamed: redb must not have one under a name that
         // another has by now. Of these there may be two deltas, the later of which is written over the earlier.
         let _gate = self.gate();
         let mut catalog = self.catalog_mut();
         let is_new = |cell: &&Arc<StreamCell>| begun.get(&cell.name).is_none_or(|known| !Arc::ptr_eq(known, cell));
-        for cell in catalog.streams.values().filter(is_new) {
-            taken.extend(self.take_stream(cell)?.map(|delta| (Arc::clone(cell), delta)));
-        }
+        catalog.streams.values().filter(is_new).try_for_each(take)?;
         // Nothing fails from here on.
-        let deltas: Vec<_> = taken.drain(..).map(|(_, delta)| delta).collect();
-        let deleted = std::mem::take(&mut catalog.deleted);
+        deleted.append(&mut catalog.deleted);
         let catalog_lsn = self.journal.last_lsn();
-        let covered = deltas.iter().map(|delta| delta.row.covered).fold(floor.max(catalog_lsn), Lsn::max);
-        let meta = Meta { floor, covered, catalog: catalog_lsn, next_stream: catalog.next_stream, journal: true };
-        let deleted_streams = deleted.iter().map(|cell| cell.number).collect();
-        Ok((Commit { meta, deltas, deleted_streams }, deleted))
+        let covered = taken.iter().map(|(_, taken)| taken.delta.row.covered).fold(floor.max(catalog_lsn), Lsn::max);
+        Ok(Meta { floor, covered, catalog: catalog_lsn, next_stream: catalog.next_stream, journal: true })
     }
 
-    fn take_stream(&self, cell: &StreamCell) -> Result<Option<StreamDelta>> {
-        let delta = take(
+    /// Makes durable what streams have written to their segments.
+    fn sync_segments(&self) -> Result<()> {
+        self.cells().iter().try_for_each(|cell| {
+            let mut written = cell.lock_writer().take_unsynced();
+            written.sync(&self.files).map_err(|error| {
+                cell.lock_writer().put_back(written);
+                self.failed_to_flush(error)
+            })
+        })
+    }
+
+    fn take_stream(&self, cell: &StreamCell) -> Result<Option<Taken>> {
+        let taken = take(
             &self.files,
             cell,
             self.roll(),
@@ -213,6 +254,6 @@ impl Core {
             || self.journal.last_lsn(),
         )?;
         self.count_tail(&mut cell.lock());
-        Ok(delta)
+        Ok(taken)
     }
 }

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::checkpoint;
+use super::checkpoint::{self, Taken};
 use super::format;
 use super::rebuild::rebuild;
 use super::replay::Replay;
@@ -226,7 +226,11 @@ fn settle(
     let roll = Roll { bytes: options.segment_bytes, age_ms: millis(options.segment_age) };
     let mut deltas = Vec::new();
     for cell in catalog.streams.values() {
-        deltas.extend(checkpoint::take(files, cell, roll, now_ms, StreamCell::lock, || last_lsn)?);
+        let taken = checkpoint::take(files, cell, roll, now_ms, StreamCell::lock, || last_lsn)?;
+        if let Some(Taken { delta, mut written }) = taken {
+            written.sync(files)?;
+            deltas.push(delta);
+        }
     }
     let next_stream = catalog.next_stream;
     let meta = Meta { floor: last_lsn, covered: last_lsn, catalog: last_lsn, next_stream, journal };

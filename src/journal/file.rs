@@ -11,6 +11,10 @@
 //! A file is made ready ahead of its use, as a spare: preallocated, its header synced. To go on in it takes no sync: the
 //! snapshot is written and the file renamed, and the next sync of what follows covers both. So a file with a journal file's name and a
 //! bad header is damage; a bad snapshot may also be the torn end of the log.
+//!
+//! A file that was given up is a spare again as it is, header and all: what was never synced of it need never be. Numbers of
+//! records only grow while the process lives, and no other uses its files: of frames in a file those that are numbered below its name are of
+//! its former life.
 
 use std::io;
 use std::sync::Arc;
@@ -44,11 +48,18 @@ pub(crate) struct JournalHeader {
     pub(crate) mark: Lsn,
 }
 
+/// What a file has for good: what its frames are checksummed with, and where they begin.
+#[derive(Debug, Clone)]
+pub(crate) struct Head {
+    pub(crate) salt: Salt,
+    len: u64,
+}
+
 /// A file that records are appended to.
 #[derive(Debug)]
 pub(crate) struct JournalFile {
     pub(crate) file: Arc<dyn File>,
-    pub(crate) salt: Salt,
+    pub(crate) head: Head,
     /// The offset of the first record.
     pub(crate) head_len: u64,
     /// The bytes preallocated.
@@ -59,7 +70,7 @@ impl JournalFile {
     /// Appends to `out` the frame of a mark behind the record `lsn`.
     pub(crate) fn mark(&self, lsn: Lsn, mark: Lsn, out: &mut Vec<u8>) {
         let start = frame::begin(key(lsn, mark), MARK, out);
-        frame::finish(&self.salt, start, out);
+        frame::finish(&self.head.salt, start, out);
     }
 }
 
@@ -102,8 +113,7 @@ pub(crate) fn head_len(snapshot: &[u8]) -> u64 {
 #[derive(Debug)]
 pub(crate) struct Spare {
     name: String,
-    salt: Salt,
-    header_len: u64,
+    head: Head,
     capacity: u64,
 }
 
@@ -119,34 +129,25 @@ pub(crate) fn make_spare(
     let make = || {
         let file = storage.create(&name)?;
         if at_once {
-            let header = write_header(storage, &*file, directory)?;
-            fill(&*file, header.1, capacity)?;
-            return Ok(header);
+            let head = write_header(storage, &*file, directory)?;
+            fill(&*file, head.len, capacity)?;
+            return Ok(head);
         }
         fill(&*file, 0, capacity)?;
         write_header(storage, &*file, directory)
     };
-    let (salt, header_len) =
-        whole_or_gone(storage, &name, make).map_err(|error| Error::io("preallocating a journal file", error))?;
-    Ok(Spare { name, salt, header_len, capacity })
+    let head = whole_or_gone(storage, &name, make).map_err(|error| Error::io("preallocating a journal file", error))?;
+    Ok(Spare { name, head, capacity })
 }
 
-/// Makes a spare of a file that was given up, and has the spare's name for good.
-pub(crate) fn renew(storage: &dyn Storage, directory: Identity, name: String, capacity: u64) -> Result<Spare> {
-    let make = || write_header(storage, &*storage.open(&name)?, directory);
-    let (salt, header_len) =
-        whole_or_gone(storage, &name, make).map_err(|error| Error::io("renewing a journal file", error))?;
-    Ok(Spare { name, salt, header_len, capacity })
-}
-
-/// Begins a life of the file: under a new identity, so that nothing in it is a frame. Durable when this returns.
-fn write_header(storage: &dyn Storage, file: &dyn File, directory: Identity) -> io::Result<(Salt, u64)> {
+/// Gives the file an identity. Durable when this returns.
+fn write_header(storage: &dyn Storage, file: &dyn File, directory: Identity) -> io::Result<Head> {
     let identity = storage.random();
     let header = JournalHeader { directory, first_lsn: 0, mark: 0 };
     let header = header::encode(MAGIC, identity, HEADER_VERSION, &header);
     file.write_at(&header, 0)?;
     file.sync()?;
-    Ok((Salt::new(&identity), header.len() as u64))
+    Ok(Head { salt: Salt::new(&identity), len: header.len() as u64 })
 }
 
 /// Removes the file `name` if `make` fails: half made it would only take up room, perhaps the last there is.
@@ -158,6 +159,15 @@ fn whole_or_gone<T>(storage: &dyn Storage, name: &str, make: impl FnOnce() -> io
 }
 
 impl Spare {
+    /// A file that was given up, and has the spare's name for good.
+    pub(crate) fn again(name: String, head: Head, capacity: u64) -> Spare {
+        Spare { name, head, capacity }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     pub(crate) fn into_name(self) -> String {
         self.name
     }
@@ -176,12 +186,12 @@ impl Spare {
         mark: Lsn,
         snapshot: &[u8],
     ) -> std::result::Result<JournalFile, Unbegun> {
-        let Spare { name, salt, header_len, capacity } = self;
+        let Spare { name, head, capacity } = self;
         let mut frame = Vec::new();
-        frame::encode(&salt, Frame { key: key(first_lsn, mark), flags: SNAPSHOT, body: snapshot }, &mut frame);
+        frame::encode(&head.salt, Frame { key: key(first_lsn, mark), flags: SNAPSHOT, body: snapshot }, &mut frame);
         let write = || {
             let file = storage.open(&name)?;
-            file.write_at(&frame, header_len)?;
+            file.write_at(&frame, head.len)?;
             Ok(file)
         };
         let file = whole_or_gone(storage, &name, write)
@@ -189,7 +199,8 @@ impl Spare {
         storage
             .rename(&name, &path(first_lsn))
             .map_err(|error| Unbegun::Named(Error::io("naming a journal file", error)))?;
-        Ok(JournalFile { file, salt, head_len: header_len + frame.len() as u64, capacity })
+        let head_len = head.len + frame.len() as u64;
+        Ok(JournalFile { file, head, head_len, capacity })
     }
 }
 

@@ -17,7 +17,7 @@ mod tests;
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 
-use self::file::{JOURNAL, JournalFile, RECORD, Spare, Unbegun};
+use self::file::{Head, JOURNAL, JournalFile, RECORD, Spare, Unbegun};
 pub(crate) use self::recovery::{Recovery, files, highest, recover, snapshot};
 use self::sync::SyncState;
 use crate::error::{Error, ErrorKind, Result};
@@ -79,15 +79,36 @@ struct Append {
     buffer: Vec<u8>,
     next_lsn: Lsn,
     /// Files before the current one that are not known to be synced, oldest first.
-    unsynced: Vec<Arc<dyn File>>,
+    unsynced: Vec<Filled>,
     /// How many files were begun, and how many of their names are known to be synced.
     begun: u64,
     begun_synced: u64,
-    /// First LSN and size of every file, the current one last.
-    files: VecDeque<(Lsn, u64)>,
+    /// Every file, the current one last.
+    files: VecDeque<Named>,
     /// Files ready to take the current one's place.
     spares: Vec<Spare>,
     spares_made: u64,
+}
+
+/// A file under its name.
+#[derive(Debug)]
+struct Named {
+    first_lsn: Lsn,
+    bytes: u64,
+    head: Head,
+}
+
+/// A file with records up to one.
+#[derive(Debug, Clone)]
+struct Filled {
+    file: Arc<dyn File>,
+    last_lsn: Lsn,
+}
+
+impl PartialEq for Filled {
+    fn eq(&self, other: &Filled) -> bool {
+        Arc::ptr_eq(&self.file, &other.file) && self.last_lsn == other.last_lsn
+    }
 }
 
 /// The journal as it was at one moment, for a copy of it.
@@ -104,6 +125,12 @@ impl Append {
     /// Whether the current file has room for what waits in the buffer, for `frame_bytes` more, and for a mark.
     fn has_room(&self, frame_bytes: u64) -> bool {
         self.offset + self.buffer.len() as u64 + frame_bytes + MARK_BYTES <= self.current.capacity
+    }
+
+    /// The files that are not known to be synced, the current one last.
+    fn unsynced(&self) -> Vec<Filled> {
+        let current = Filled { file: Arc::clone(&self.current.file), last_lsn: self.next_lsn - 1 };
+        self.unsynced.iter().cloned().chain([current]).collect()
     }
 }
 
@@ -130,7 +157,7 @@ impl Journal {
             file_bytes,
             append: Mutex::new(Append {
                 offset: new.head_len,
-                files: [(next_lsn, new.capacity)].into(),
+                files: [Named { first_lsn: next_lsn, bytes: new.capacity, head: new.head.clone() }].into(),
                 current: new,
                 buffer: Vec::new(),
                 next_lsn,
@@ -180,7 +207,7 @@ impl Journal {
             append.buffer.truncate(start);
             return Ok(None);
         }
-        frame::finish(&append.current.salt, start, &mut append.buffer);
+        frame::finish(&append.current.head.salt, start, &mut append.buffer);
         let bytes = append.buffer.len() - start;
         if append.offset > append.current.capacity / 2 && append.spares.len() < SPARES {
             self.wants_spare.store(true, Ordering::Relaxed);
@@ -251,8 +278,8 @@ impl Journal {
         file.sync().map_err(|error| self.fail(Error::io("syncing the journal", error)))?;
         let mut append = self.append();
         append.current.capacity = grown;
-        if let Some((_, bytes)) = append.files.back_mut() {
-            *bytes = grown;
+        if let Some(current) = append.files.back_mut() {
+            current.bytes = grown;
         }
         Ok(grown - taken)
     }
@@ -294,13 +321,14 @@ impl Journal {
         })?;
         append.begun += 1;
         let old = std::mem::replace(&mut append.current, new);
-        if append.files.back().is_some_and(|&(first, _)| first == first_lsn) {
+        if append.files.back().is_some_and(|old| old.first_lsn == first_lsn) {
             // The old file held no record, and the new one has taken its name.
             append.files.pop_back();
         } else {
-            append.unsynced.push(old.file);
+            append.unsynced.push(Filled { file: old.file, last_lsn: first_lsn - 1 });
         }
-        append.files.push_back((first_lsn, append.current.capacity));
+        let JournalFile { capacity, ref head, .. } = append.current;
+        append.files.push_back(Named { first_lsn, bytes: capacity, head: head.clone() });
         append.offset = append.current.head_len;
         Ok(())
     }
@@ -346,33 +374,31 @@ impl Journal {
             // With a record its file's name and head are durable: where redb is lost, everything is built on those.
             let suffices = floor.saturating_add(1).min(self.synced_lsn());
             let mut released = Vec::new();
-            while append.files.get(1).is_some_and(|&(next, _)| next <= suffices) {
+            while append.files.get(1).is_some_and(|next| next.first_lsn <= suffices) {
                 released.extend(append.files.pop_front());
             }
             let spares_max = spares_max.max(released.len().min(spares_max * SPARES_FACTOR_MAX));
             let surplus = append.spares.len().saturating_sub(spares_max);
             given_up.extend(append.spares.drain(..surplus).map(Spare::into_name));
-            for (first_lsn, capacity) in released {
+            for Named { first_lsn, bytes, head } in released {
                 let path = file::path(first_lsn);
-                if capacity == self.file_bytes && append.spares.len() + kept.len() < spares_max {
+                if bytes == self.file_bytes && append.spares.len() + kept.len() < spares_max {
                     append.spares_made += 1;
-                    kept.push((path, file::spare_name(append.spares_made)));
+                    kept.push((path, Spare::again(file::spare_name(append.spares_made), head, bytes)));
                 } else {
                     given_up.push(path);
                 }
             }
         }
         given_up.iter().try_for_each(|path| self.storage.remove(path)).map_err(doing)?;
-        kept.iter().try_for_each(|(path, spare)| self.storage.rename(path, spare)).map_err(doing)?;
-        if !kept.is_empty() {
-            // Before anything is written to them: under its old name a file has to be what it was. It may be this sync that fails
-            // for the name of a file begun meanwhile, and no later one is to be believed then.
-            self.storage.sync_dir(JOURNAL).map_err(|error| self.fail(doing(error)))?;
+        if kept.is_empty() {
+            return Ok(());
         }
-        for (_, name) in kept {
-            let spare = file::renew(&*self.storage, self.directory, name, self.file_bytes)?;
-            self.append().spares.push(spare);
-        }
+        kept.iter().try_for_each(|(path, spare)| self.storage.rename(path, spare.name())).map_err(doing)?;
+        // Before anything is written to them: under its old name a file has to be what it was. It may be this sync that fails
+        // for the name of a file begun meanwhile, and no later one is to be believed then.
+        self.storage.sync_dir(JOURNAL).map_err(|error| self.fail(doing(error)))?;
+        self.append().spares.extend(kept.into_iter().map(|(_, spare)| spare));
         Ok(())
     }
 
@@ -401,7 +427,7 @@ impl Journal {
         let mut append = self.append();
         self.check()?;
         self.write_out(&mut append)?;
-        let mut files: Vec<_> = append.files.iter().map(|&(first_lsn, bytes)| (file::path(first_lsn), bytes)).collect();
+        let mut files: Vec<_> = append.files.iter().map(|file| (file::path(file.first_lsn), file.bytes)).collect();
         if let Some((_, bytes)) = files.last_mut() {
             *bytes = append.offset;
         }
@@ -423,7 +449,7 @@ impl Journal {
         let (lsn, mark) = (append.next_lsn - 1, self.synced_lsn());
         append.current.mark(lsn, mark, &mut append.buffer);
         self.write_out(append)?;
-        self.sync_files(&append.unsynced, append.begun == append.begun_synced, &*append.current.file)?;
+        self.sync_files(&append.unsynced(), append.begun == append.begun_synced)?;
         self.stop();
         Ok(())
     }

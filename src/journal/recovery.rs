@@ -59,6 +59,7 @@ pub(crate) fn recover(
     for (number, &first) in files.iter().enumerate().skip(start) {
         let next = files.get(number + 1).copied();
         let file = Contents::read(storage, directory, first)?;
+        file.check_life(floor)?;
         let end = file.records(
             &mut expected,
             &mut marked,
@@ -71,7 +72,7 @@ pub(crate) fn recover(
         }
         // The frame of record `expected` is bad, or was never written.
         let later = &files[number + 1..];
-        let beyond = Beyond::read(storage, directory, &file, end, expected, later)?;
+        let beyond = Beyond::read(storage, directory, &file, end, expected, floor, later)?;
         let needless = covered == floor && expected <= floor && beyond.last_lsn <= floor;
         if beyond.mark >= expected || (covered >= expected && !needless) {
             let what = format_args!("record {expected} was durable and is not there any more");
@@ -159,12 +160,14 @@ impl Beyond {
         file: &Contents,
         end: u64,
         expected: Lsn,
+        floor: Lsn,
         later: &[Lsn],
     ) -> Result<Beyond> {
         let mut beyond = Beyond::default();
         beyond.look(&file.bytes[end as usize..], expected, &file.salt);
         for &first in later {
             let file = Contents::read(storage, directory, first)?;
+            file.check_life(floor)?;
             beyond.mark = beyond.mark.max(file.mark);
             beyond.look(&file.bytes[file.head_len..], first, &file.salt);
         }
@@ -220,11 +223,15 @@ fn may_be_frame(header: &[u8; HEADER_LEN], at: usize, expected: Lsn) -> bool {
 /// A journal file in memory.
 struct Contents {
     path: String,
+    first_lsn: Lsn,
     salt: Salt,
     /// The last record known to be durable when the file was begun.
     mark: Lsn,
-    /// It may be torn, where nothing in the file was durable: then there is no good frame before `head_len`, nor at it.
+    /// It may be torn, or that of the file's former life, where nothing in this one was durable: then there is no good frame before
+    /// `head_len`, nor at it.
     snapshot: Result<Range<usize>>,
+    /// The first record of the former life that the file has the snapshot of.
+    former_life: Option<Lsn>,
     head_len: usize,
     bytes: Vec<u8>,
 }
@@ -241,24 +248,39 @@ impl Contents {
             return Err(Error::corrupt(path, 0, "it belongs to another directory"));
         }
         let salt = Salt::new(&identity);
-        let (made_for, mark, snapshot, head_len) = match Frame::decode(&bytes[head_len..], &salt) {
-            Ok((frame, rest)) if frame.flags == SNAPSHOT => {
-                let (first, mark) = parse_key(frame.key);
-                let end = bytes.len() - rest.len();
-                (first, mark, Ok(end - frame.body.len()..end), end)
-            }
-            Ok(_) => return Err(Error::corrupt(path, head_len as u64, "its snapshot is missing")),
-            Err(error) => {
-                let error = Error::corrupt(&path, head_len as u64, format_args!("its snapshot: {error}"));
-                (first_lsn, header.mark, Err(error), head_len)
-            }
-        };
-        if let Some(other) =
-            [header.first_lsn, made_for].into_iter().find(|&made_for| ![0, first_lsn].contains(&made_for))
-        {
-            return Err(Error::corrupt(path, 0, format_args!("it was made for record {other}")));
+        let made_for_other =
+            |lsn| Err(Error::corrupt(&path, 0, format_args!("it was made for record {lsn}, and not {first_lsn}")));
+        if ![0, first_lsn].contains(&header.first_lsn) {
+            return made_for_other(header.first_lsn);
         }
-        Ok(Contents { path, salt, mark, snapshot, head_len, bytes })
+        let bad = |what| Error::corrupt(&path, head_len as u64, format_args!("its snapshot: {what}"));
+        let mut former_life = None;
+        let (mark, snapshot, head_len) = match Frame::decode(&bytes[head_len..], &salt) {
+            Ok((frame, rest)) if frame.flags == SNAPSHOT => match parse_key(frame.key) {
+                (lsn, mark) if lsn == first_lsn => {
+                    let end = bytes.len() - rest.len();
+                    (mark, Ok(end - frame.body.len()..end), end)
+                }
+                (lsn, _) if lsn < first_lsn && header.first_lsn == 0 => {
+                    former_life = Some(lsn);
+                    (header.mark, Err(bad(format_args!("that of record {lsn}"))), head_len)
+                }
+                (lsn, _) => return made_for_other(lsn),
+            },
+            Ok(_) => return Err(Error::corrupt(path, head_len as u64, "its snapshot is missing")),
+            Err(error) => (header.mark, Err(bad(format_args!("{error}"))), head_len),
+        };
+        Ok(Contents { path, first_lsn, salt, mark, snapshot, former_life, head_len, bytes })
+    }
+
+    /// Only a file whose records redb has all of begins another life.
+    fn check_life(&self, floor: Lsn) -> Result<()> {
+        match self.former_life {
+            Some(lsn) if lsn > floor => {
+                Err(Error::corrupt(&self.path, 0, format_args!("it was made for record {lsn}")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Calls `each` with every record from `expected` on, until a bad frame or the record `until`. Returns the offset
@@ -281,6 +303,8 @@ impl Contents {
                     *marked = false;
                 }
                 MARK => *marked = true,
+                // Of the file's former life: nothing was written over it.
+                RECORD | SNAPSHOT if lsn < self.first_lsn => break,
                 _ => {
                     let offset = (self.bytes.len() - rest.len()) as u64;
                     return Err(Error::corrupt(&self.path, offset, format_args!("record {lsn} is out of its order")));

@@ -6,13 +6,11 @@
 //! them, of whom nothing is known here.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::task::Waker;
 
 use super::file::JOURNAL;
-use super::{Append, Journal, Lsn};
+use super::{Filled, Journal, Lsn};
 use crate::error::{Error, Result};
-use crate::storage::File;
 use crate::sync::atomic::Ordering;
 use crate::sync::{MutexGuard, PoisonError};
 use crate::wait::Sleeper;
@@ -49,7 +47,7 @@ pub(crate) enum Look<'a> {
     Settled,
     /// Until woken.
     Waits,
-    /// It is this one's turn to sync: [`Turn::sync`], and look again.
+    /// It is this one's turn to sync.
     Leads(Turn<'a>),
 }
 
@@ -71,16 +69,37 @@ impl Journal {
     ///
     /// What the sync that would have covered the record failed with.
     pub(crate) fn wait_synced(&self, lsn: Lsn, publish: impl Fn(Lsn)) -> Result<()> {
+        self.wait_turn(lsn, |turn| turn.sync(&publish))
+    }
+
+    /// Returns when the records after `floor` up to `lsn` are in files that are durable, for a checkpoint that has made durable elsewhere
+    /// what those before did: files that hold nothing else are left out, and before it has [said so](Self::note_durable) nothing
+    /// counts as durable that came after them.
+    ///
+    /// # Errors
+    ///
+    /// What the sync failed with.
+    pub(crate) fn sync_between(&self, floor: Lsn, lsn: Lsn, publish: impl Fn(Lsn)) -> Result<()> {
+        self.wait_turn(lsn, |turn| turn.sync_between(floor, lsn, &publish))
+    }
+
+    fn wait_turn(&self, lsn: Lsn, sync: impl Fn(Turn<'_>) -> Result<()>) -> Result<()> {
         let mut wait = Wait::new(lsn, true);
         Sleeper::with(|sleeper| {
             loop {
                 match self.look(&mut wait, sleeper.waker())? {
                     Look::Settled => return Ok(()),
                     Look::Waits => sleeper.sleep(None),
-                    Look::Leads(turn) => turn.sync(&publish)?,
+                    Look::Leads(turn) => return sync(turn),
                 }
             }
         })
+    }
+
+    /// Notes that everything up to `lsn` is durable: redb has what came up to `floor`, and the journal the rest.
+    pub(crate) fn note_durable(&self, floor: Lsn, lsn: Lsn) {
+        self.append().unsynced.retain(|file| file.last_lsn > floor);
+        self.synced.fetch_max(lsn, Ordering::Release);
     }
 
     /// Looks how the one who waits stands; one who is to go on waiting is in the list when this returns. Who gives up
@@ -148,29 +167,39 @@ impl Journal {
     }
 
     /// Syncs in order: nothing in a file counts as durable before all that came before it is, and before it has its name.
-    pub(super) fn sync_files(&self, older: &[Arc<dyn File>], is_named: bool, current: &dyn File) -> Result<()> {
+    pub(super) fn sync_files(&self, files: &[Filled], is_named: bool) -> Result<()> {
+        let Some((last, older)) = files.split_last() else { return Ok(()) };
         let failed = |error| self.fail(Error::io("syncing the journal", error));
-        older.iter().try_for_each(|file| file.sync()).map_err(failed)?;
+        older.iter().try_for_each(|older| older.file.sync()).map_err(failed)?;
         if !is_named {
             self.storage.sync_dir(JOURNAL).map_err(failed)?;
         }
-        current.sync().map_err(failed)
+        last.file.sync().map_err(failed)
     }
 
-    fn sync_once(&self) -> Result<Lsn> {
-        let (older, current, begun, is_named, last) = {
+    /// Syncs the files that hold records after `floor` up to `lsn`, and returns the last record of them; it counts as durable if no other
+    /// file comes before them.
+    fn sync_once(&self, floor: Lsn, lsn: Lsn) -> Result<Lsn> {
+        let (mut files, begun, is_named) = {
             let mut append = self.append();
             self.check()?;
             self.write_out(&mut append)?;
-            let Append { unsynced, begun, begun_synced, current, next_lsn, .. } = &*append;
-            (unsynced.clone(), Arc::clone(&current.file), *begun, begun == begun_synced, next_lsn - 1)
+            (append.unsynced(), append.begun, append.begun == append.begun_synced)
         };
-        self.sync_files(&older, is_named, &*current)?;
+        let needed = 1 + files.iter().position(|file| file.last_lsn >= lsn).unwrap_or(files.len() - 1);
+        files.truncate(needed);
+        let left_out = files.partition_point(|file| file.last_lsn <= floor).min(needed - 1);
+        let last = files[needed - 1].last_lsn;
+        files.drain(..left_out);
+        self.sync_files(&files, is_named)?;
         let mut append = self.append();
-        append.unsynced.drain(..older.len());
         append.begun_synced = begun;
+        // Not one that more was written to meanwhile.
+        append.unsynced.retain(|file| !files.contains(file));
         drop(append);
-        self.synced.fetch_max(last, Ordering::Release);
+        if left_out == 0 {
+            self.synced.fetch_max(last, Ordering::Release);
+        }
         Ok(last)
     }
 
@@ -193,9 +222,15 @@ impl Turn<'_> {
     ///
     /// What the sync failed with.
     pub(crate) fn sync(self, publish: impl Fn(Lsn)) -> Result<()> {
-        let synced = self.journal.sync_once()?;
-        publish(synced);
-        self.journal.settled.fetch_max(synced, Ordering::Release);
+        self.sync_between(0, Lsn::MAX, publish)
+    }
+
+    fn sync_between(self, floor: Lsn, lsn: Lsn, publish: impl Fn(Lsn)) -> Result<()> {
+        let last = self.journal.sync_once(floor, lsn)?;
+        if self.journal.synced_lsn() >= last {
+            publish(last);
+            self.journal.settled.fetch_max(last, Ordering::Release);
+        }
         Ok(())
     }
 }

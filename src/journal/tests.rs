@@ -3,6 +3,7 @@
 use std::io;
 
 use super::*;
+use crate::storage::sim::random::Random;
 use crate::storage::sim::{Fault, FaultOp, SimDisk, Survival};
 
 const FILE_BYTES: u64 = 4096;
@@ -216,4 +217,93 @@ fn a_sync_of_the_directory_that_failed_is_not_believed_away() {
     disk.crash();
     disk.restart(Survival::Nothing);
     assert_eq!(recover(&*disk.storage(), [0xd1; 16], 1, 1, |_, _| Ok(())).unwrap().last_lsn, 2);
+}
+
+/// The story: a checkpoint synced all of the journal, and so each entry that was to survive a kill and no more went to the disk twice.
+#[test]
+fn a_checkpoint_syncs_no_file_that_holds_only_what_redb_has() {
+    for is_noted in [false, true] {
+        let disk = SimDisk::new(1);
+        let journal = journal(&disk);
+        disk.storage().sync_dir("").unwrap();
+        add(&journal, 1000);
+        for lsn in 2..=4 {
+            journal.rotate(FILE_BYTES - 100, false, |_| b"snapshot".to_vec()).unwrap();
+            assert_eq!(add(&journal, 1000), Some(lsn));
+        }
+        for not_synced in [1, 2, 4] {
+            let path_contains = Some(file::path(not_synced));
+            disk.inject(Fault { op: FaultOp::Sync, path_contains, after: 0, times: 1, error: io::ErrorKind::Other });
+        }
+        journal.sync_between(2, 3, |_| unreachable!("nothing counts as durable yet")).unwrap();
+        assert_eq!(journal.synced_lsn(), 0);
+        journal.release(2, 4).unwrap();
+        assert_eq!(recovered(&disk), [1, 2, 3, 4], "nothing is given up yet");
+        if is_noted {
+            journal.note_durable(2, 3);
+            assert_eq!(journal.synced_lsn(), 3);
+            journal.release(2, 4).unwrap();
+        }
+        disk.clear_faults();
+        disk.crash();
+        disk.restart(Survival::Nothing);
+        if is_noted {
+            let recovery = recover(&*disk.storage(), [0xd1; 16], 2, 3, |_, _| Ok(())).unwrap();
+            assert_eq!(recovery.last_lsn, 3);
+            assert_eq!(recovery.used, [file::path(3), file::path(4)], "that name went along");
+        } else {
+            assert_eq!(recovered(&disk), [] as [Lsn; 0], "the one prefix that there is");
+        }
+    }
+}
+
+/// Files are gone on in again and again as they are, synced or not; whatever mixture of their lives a power cut leaves, what was durable is
+/// found, and of the rest one prefix.
+#[test]
+fn of_files_with_many_lives_a_power_cut_leaves_what_was_durable_and_one_prefix() {
+    for seed in 0..400 {
+        let disk = SimDisk::new(seed);
+        let journal = journal(&disk);
+        disk.storage().sync_dir("").unwrap();
+        let mut random = Random::new(seed);
+        let (mut floor, mut covered) = (0, 0);
+        for _ in 0..random.below(200) + 1 {
+            let lsn = journal.last_lsn() + 1;
+            let len = random.below(1500) as usize + 8;
+            let encode = |out: &mut Vec<u8>| out.extend(lsn.to_be_bytes().iter().cycle().take(len));
+            while journal.append_record(true, encode).unwrap().is_none() {
+                journal.rotate(len as u64, false, |_| vec![7; len % 100]).unwrap();
+            }
+            match random.below(20) {
+                0 => journal.wait_synced(lsn, |_| {}).unwrap(),
+                1 | 2 => {
+                    floor += random.below(lsn - floor + 1);
+                    covered = floor.max(covered);
+                    covered += random.below(lsn - covered + 1);
+                    journal.sync_between(floor, covered, |_| {}).unwrap();
+                    journal.note_durable(floor, covered);
+                    journal.release(floor, 3).unwrap();
+                }
+                _ => {}
+            }
+        }
+        let (synced, last) = (journal.synced_lsn(), journal.last_lsn());
+        disk.crash();
+        disk.restart(match seed % 4 {
+            0 => Survival::Nothing,
+            1 => Survival::Prefix(seed),
+            2 => Survival::Torn(seed),
+            _ => Survival::Sectors(seed),
+        });
+        let mut found = floor;
+        let each = |lsn: Lsn, body: &[u8]| {
+            assert_eq!((lsn, &body[..8]), (found + 1, &lsn.to_be_bytes()[..]), "seed {seed}");
+            found = lsn;
+            Ok(())
+        };
+        let recovery = recover(&*disk.storage(), [0xd1; 16], floor, covered, each)
+            .unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        assert_eq!(found, recovery.last_lsn.max(floor), "seed {seed}");
+        assert!((synced..=last).contains(&found), "seed {seed}: {found} of {synced} to {last}");
+    }
 }

@@ -276,6 +276,11 @@ impl SegmentFiles {
         Some(Unsynced { file: Arc::clone(file), count: Arc::clone(&self.unsynced) })
     }
 
+    /// Whether so many files are held until they are synced that it is better done soon.
+    pub(crate) fn holds_many(&self) -> bool {
+        self.unsynced.load(Ordering::Relaxed) > self.open_max / 8
+    }
+
     fn evict(&self, open: &mut Open) {
         while open.files.len() + self.unsynced.load(Ordering::Relaxed) > self.open_max {
             let oldest = open.files.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| *key);

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! `crc` covers every later byte of the frame, `len` included, and starts from the file's [`Salt`]: a flipped length
-//! cannot pass for a shorter frame, nor a frame of another file, of this file's former life, or zeros, for a frame.
+//! cannot pass for a shorter frame, nor a frame of another file, or zeros, for a frame.
 //! What a bad frame *means* is decided by who reads: in a segment it is damage, at the journal's end perhaps a torn tail.
 
 use crate::options::RECORD_BYTES_MAX;

@@ -4,8 +4,7 @@
 //! | magic 8 | frame: key = identity, body = codec of the kind's own header |
 //! ```
 //!
-//! The header's frame is salted by the magic, all later frames by the identity, which is random for each file and for
-//! each life of a recycled one.
+//! The header's frame is salted by the magic, all later frames by the identity, which is random for each file.
 
 use serde::{Serialize, de::DeserializeOwned};
 

@@ -402,6 +402,15 @@ impl Core {
         self.journal.wait_synced(lsn, |synced| self.publish(synced))
     }
 
+    /// Syncs the journal for a checkpoint: see [`Journal::sync_between`].
+    ///
+    /// # Errors
+    ///
+    /// What the sync failed with.
+    pub(crate) fn sync_between(&self, floor: Lsn, lsn: Lsn) -> Result<()> {
+        self.journal.sync_between(floor, lsn, |synced| self.publish(synced))
+    }
+
     /// Syncs what those asked for who do not sync themselves, until nothing is left of it; a failure is theirs.
     pub(crate) fn sync_asked(&self) {
         while let Some(lsn) = self.journal.asked() {

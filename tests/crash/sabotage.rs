@@ -24,17 +24,16 @@
 //! | the next LSN is above what redb knows | it follows the journal | crashed recoveries |
 //! | files past the journal's end go before a new one is begun | they stay | long workloads |
 //! | replay leaves out what a stream's rows cover | it leaves out nothing | work amid checkpoints |
-//! | a new file has an identity that no file had | all have the same | entries all alike |
 //! | operations that are one are one record | a record each | long workloads |
 //! | an add is seen when it is durable | at once | disks that err |
 
 use streamlog::Sabotage;
-use streamlog::sim::{FaultOp, Lie, SimDisk, Survival};
+use streamlog::sim::{FaultOp, Lie, Survival};
 
 use super::broken::Broken;
 use super::exhaust::{Exhaust, KILL_OR_SECTORS};
 use super::long::{OS, amid, erring, long};
-use super::trial::{Setup, Trial, Verdict};
+use super::trial::{Setup, Verdict};
 use super::workload::{BEGUN, Letter, letter};
 
 /// Workloads by their seeds.
@@ -83,22 +82,6 @@ fn recovery(_: u64, broken: Broken) -> Verdict<u64> {
     let setup = Setup { levels: OS, ..Setup::ALWAYS };
     let survivals = &KILL_OR_SECTORS[..1];
     Exhaust { setup, begun: &BEGUN, letters: &letters, survivals, broken, in_recovery: true }.run()
-}
-
-/// Entries all of one size, in files of the journal that are used again: where one ends in the one life it may end in the
-/// next.
-fn alike(seed: u64, broken: Broken) -> Verdict<u64> {
-    let setup = Setup { levels: OS, sabotage: broken.engine(), ..Setup::ALWAYS };
-    let disk = SimDisk::new(seed);
-    broken.lie_on(&disk);
-    let mut trial = Trial::new(setup, disk);
-    trial.watched = false;
-    for name in ["add", "add", "add", "trim all", "checkpoint"].into_iter().cycle().take(100 + seed as usize % 5) {
-        let op = letter(name).1(trial.model.now());
-        trial.run(&op)?;
-    }
-    trial.crash(Survival::Kill, &[])?;
-    Ok(1)
 }
 
 const fn late(file: &'static str, op: FaultOp, until: &'static str) -> Broken {
@@ -198,11 +181,6 @@ fn it_is_noticed_where_files_past_the_journals_end_stay() {
 #[test]
 fn it_is_noticed_where_replay_does_not_ask_what_rows_cover() {
     noticed(Broken::Engine(Sabotage::ReplayTwice), amid);
-}
-
-#[test]
-fn it_is_noticed_where_files_share_an_identity() {
-    noticed(Broken::Disk(Lie::Identity), alike);
 }
 
 #[test]

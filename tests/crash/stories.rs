@@ -115,3 +115,20 @@ fn a_journal_whose_name_was_never_durable_is_not_missed() {
         }
     }
 }
+
+/// Entries all of one size, in files of the journal that are used again as they are: where one ends in the one life it may end in the next,
+/// and what follows then is whole, and old.
+#[test]
+fn what_a_journal_file_was_before_is_told_from_what_it_is() {
+    let names = ["add", "add", "add", "trim all", "checkpoint"];
+    for survival in [Survival::Kill, Survival::Nothing, Survival::All, Survival::Sectors(1), Survival::Torn(1)] {
+        for steps in 100..110 {
+            let mut trial = Trial::new(SETUP, SimDisk::new(steps));
+            for name in names.into_iter().cycle().take(steps as usize) {
+                let op = letter(name).1(trial.model.now());
+                trial.run(&op).unwrap();
+            }
+            trial.crash(survival, &[]).unwrap_or_else(|complaint| panic!("{steps}, {survival:?}: {complaint}"));
+        }
+    }
+}

@@ -34,14 +34,16 @@ fn begin(storage: &Memory, first: Lsn, mark: Lsn) -> JournalFile {
 fn file(storage: &Memory, first: Lsn, mark: Lsn, frames: &[(u8, Lsn, Lsn)]) {
     let made = begin(storage, first, mark);
     let mut bytes = Vec::new();
-    for &(flags, lsn, mark) in frames {
-        let start = bytes.len();
-        let body = first.to_le_bytes();
-        let body = if flags & 0x7f == RECORD { &body[..] } else { &[] };
-        frame::encode(&made.salt, Frame { key: key(lsn, mark), flags: flags & 0x7f, body }, &mut bytes);
-        bytes[start] ^= flags >> 7;
-    }
+    frames.iter().for_each(|&frame| encode(&made, frame, first, &mut bytes));
     made.file.write_at(&bytes, made.head_len).unwrap();
+}
+
+fn encode(made: &JournalFile, (flags, lsn, mark): (u8, Lsn, Lsn), first: Lsn, bytes: &mut Vec<u8>) {
+    let start = bytes.len();
+    let body = first.to_le_bytes();
+    let body = if flags & 0x7f == RECORD { &body[..] } else { &[] };
+    frame::encode(&made.head.salt, Frame { key: key(lsn, mark), flags: flags & 0x7f, body }, bytes);
+    bytes[start] ^= flags >> 7;
 }
 
 /// The first LSN of the file that each record after `floor` was found in, and the rest.
@@ -196,8 +198,51 @@ fn a_file_of_another_directory_or_of_another_name_is_damage() {
     file(&storage, 1, 0, &[record(1, 0)]);
     let error = recover(&storage, [0xee; 16], 0, 0, |_, _| Ok(())).unwrap_err();
     assert!(error.to_string().contains("another directory"), "{error}");
-    storage.rename(&path(1), &path(2)).unwrap();
-    assert!(missed(&storage, 1, 1).contains("it was made for record 1"));
+    file(&storage, 2, 0, &[record(2, 0)]);
+    storage.rename(&path(2), &path(3)).unwrap();
+    assert!(missed(&storage, 0, 0).contains("it was made for record 2"));
+    storage.rename(&path(3), &path(1)).unwrap();
+    assert!(missed(&storage, 0, 0).contains("it was made for record 2"));
+}
+
+/// A file that was given up and gone on in, of which the power left what it was before: no byte of its new life, or some.
+#[test]
+fn what_a_file_has_of_its_former_life_ends_the_log_unless_something_of_its_new_one_was_durable() {
+    for (mark, is_missed) in [(4, false), (5, true)] {
+        let storage = journal();
+        let former = begin(&storage, 1, 0);
+        let mut bytes = Vec::new();
+        (1..=2).for_each(|lsn| encode(&former, record(lsn, 0), 1, &mut bytes));
+        former.file.write_at(&bytes, former.head_len).unwrap();
+        file(&storage, 4, 2, &[record(4, 2)]);
+        storage.rename(&path(1), &path(5)).unwrap();
+        // Redb has what the former life had.
+        let (records, recovery) = found(&storage, 3, 3).unwrap();
+        assert_eq!((records, recovery.last_lsn), (vec![(4, 4)], 4));
+        assert_eq!(recovery.used, [path(4), path(5)], "the next file takes its name");
+        assert!(missed(&storage, 0, 0).contains("no file of it holds record 1"));
+        assert!(missed(&storage, 3, 5).contains("record 5 was durable"), "redb knows it");
+        assert_eq!(snapshot(&storage, DIRECTORY, 5).unwrap_err().kind(), ErrorKind::Corrupt);
+        // Somewhere behind them there is a record of the new life.
+        let behind = former.head_len + bytes.len() as u64 + 100;
+        let mut bytes = Vec::new();
+        encode(&former, record(6, mark), 5, &mut bytes);
+        former.file.write_at(&bytes, behind).unwrap();
+        if is_missed {
+            assert!(missed(&storage, 3, 3).contains("record 5 was durable"), "mark {mark}");
+        } else {
+            assert_eq!(last(&storage, 3, 3), 4, "mark {mark}");
+        }
+    }
+}
+
+/// Its new life is shorter than the former one was.
+#[test]
+fn records_of_a_files_former_life_do_not_follow_those_of_its_new_one() {
+    let storage = journal();
+    file(&storage, 3, 2, &[record(3, 2), record(4, 2), record(1, 0), record(2, 0)]);
+    let (records, recovery) = found(&storage, 2, 2).unwrap();
+    assert_eq!((records, recovery.last_lsn), (vec![(3, 3), (4, 3)], 4));
 }
 
 /// A journal that did not end where its file does, for a mark has to have room there.

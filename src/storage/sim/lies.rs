@@ -25,8 +25,6 @@ pub enum Lie {
     Removals(&'static str),
     /// A file that is made under the first name, to be renamed, has the second from the beginning.
     InPlace(&'static str, &'static str),
-    /// The bytes that no file made before holds are always the same.
-    Identity,
 }
 
 /// What becomes of a sync.

@@ -25,7 +25,7 @@ mod faults;
 mod file;
 mod handle;
 mod lies;
-mod random;
+pub(crate) mod random;
 mod tree;
 
 use std::{

@@ -2,12 +2,12 @@
 
 /// A stream of random numbers.
 #[derive(Clone, Debug)]
-pub(super) struct Random {
+pub(crate) struct Random {
     state: u64,
 }
 
 impl Random {
-    pub(super) fn new(seed: u64) -> Random {
+    pub(crate) fn new(seed: u64) -> Random {
         Random { state: seed }
     }
 
@@ -20,7 +20,7 @@ impl Random {
     }
 
     /// From 0 to `limit`, without it; 0 if there is nothing below it.
-    pub(super) fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         // The bias of the remainder is far below what a test could see.
         self.next().checked_rem(limit).unwrap_or(0)
     }
