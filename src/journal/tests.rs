@@ -267,7 +267,7 @@ fn of_files_with_many_lives_a_power_cut_leaves_what_was_durable_and_one_prefix()
         disk.storage().sync_dir("").unwrap();
         let mut random = Random::new(seed);
         let (mut floor, mut covered) = (0, 0);
-        for _ in 0..random.below(200) + 1 {
+        for _ in 0..=random.below(200) {
             let lsn = journal.last_lsn() + 1;
             let len = random.below(1500) as usize + 8;
             let encode = |out: &mut Vec<u8>| out.extend(lsn.to_be_bytes().iter().cycle().take(len));
