@@ -260,3 +260,75 @@ fn with_redb_lost_a_segment_without_its_entries_is_damage_unless_they_were_delet
         }
     }
 }
+
+/// A broker on a simulated disk, with entries in a segment that the journal's snapshot names, and nothing since.
+#[cfg(feature = "simulation")]
+fn simulated() -> (streamlog::sim::SimDisk, Broker) {
+    let disk = streamlog::sim::SimDisk::new(1);
+    let broker = in_steps().open_on(disk.storage()).unwrap();
+    let orders = broker.stream("orders").unwrap();
+    (1..=3).for_each(|n| _ = orders.entry([("n", n.to_string())]).id(id(n)).add().unwrap());
+    broker.close().unwrap();
+    let broker = in_steps().open_on(disk.storage()).unwrap();
+    (disk, broker)
+}
+
+#[cfg(feature = "simulation")]
+fn entries(broker: &Broker) -> Vec<(u64, String)> {
+    let entries = broker.stream("orders").unwrap().range(..).read().unwrap();
+    entries.iter().map(|entry| (entry.id.ms, entry.text("n").unwrap().to_owned())).collect()
+}
+
+/// The story: the power left in a segment what it took from the journal. The next process never wrote to that segment, was killed, and redb
+/// was lost: what lay there was taken for what the new journal had added, which was as long.
+#[cfg(feature = "simulation")]
+#[test]
+fn with_redb_lost_what_a_power_cut_left_in_a_segment_does_not_come_back_in_place_of_later_entries() {
+    let (disk, broker) = simulated();
+    let journal = disk.list_all().into_iter().find(|path| path.starts_with("journal/0")).unwrap();
+    let before = disk.read_all(&journal).unwrap();
+    broker.stream("orders").unwrap().entry([("n", "4")]).id(id(4)).add().unwrap();
+    broker.flush_all().unwrap();
+    broker.crash();
+    disk.restart(streamlog::sim::Survival::All);
+    assert_ne!(disk.read_all(&journal).unwrap(), before, "what the power takes");
+    disk.write_all(&journal, &before);
+
+    let broker = in_steps().open_on(disk.storage()).unwrap();
+    assert_eq!(broker.stream("orders").unwrap().len().unwrap(), 3);
+    broker.stream("orders").unwrap().entry([("n", "5")]).id(id(5)).add().unwrap();
+    let written = entries(&broker);
+    broker.crash();
+    disk.restart(streamlog::sim::Survival::Kill);
+    assert!(disk.remove("state.redb"));
+    assert_eq!(entries(&in_steps().open_on(disk.storage()).unwrap()), written);
+}
+
+/// The story: a process was killed that had dropped a stream, or trimmed it. The next removed the segments, and then the power took redb
+/// and the journal's record of why.
+#[cfg(feature = "simulation")]
+#[test]
+fn a_recovery_removes_nothing_because_of_a_journal_that_may_not_be_durable() {
+    for is_drop in [true, false] {
+        let (mut ended, mut within) = (false, 0);
+        while !ended {
+            within += 1;
+            let (disk, broker) = simulated();
+            let whole = entries(&broker);
+            let orders = broker.stream("orders").unwrap();
+            if is_drop { orders.delete_stream().map(drop) } else { orders.trim(Trim::max_len(0)).map(drop) }.unwrap();
+            broker.crash();
+            disk.restart(streamlog::sim::Survival::Kill);
+            disk.crash_at(disk.operations() + within);
+            ended = in_steps().open_on(disk.storage()).is_ok() && !disk.is_off();
+            disk.crash();
+            disk.restart(streamlog::sim::Survival::Nothing);
+            assert!(disk.remove("state.redb"));
+            let broker = in_steps().open_on(disk.storage());
+            let broker = broker.unwrap_or_else(|error| panic!("after {within} operations: {error}"));
+            let left = entries(&broker);
+            assert!(left == whole && !ended || left.is_empty(), "after {within} operations: {left:?}");
+        }
+        assert!(within > 20, "{within} operations");
+    }
+}

@@ -98,7 +98,14 @@ fn begin(
             if redb == Redb::Lost {
                 sync_segments(&files, &catalog)?;
             }
-            settle(tables, &files, &catalog, &options, clock.now_ms(), last_lsn, begun)?
+            let settled = settle(tables, &files, &catalog, &options, clock.now_ms(), last_lsn, begun)?;
+            let (tables, mut given_up) = settled;
+            if !given_up.is_empty() {
+                // Nor because of what the journal says: without redb it is what counts.
+                sync_journal(&*storage, &recovery.used)?;
+                given_up.unlink(&files)?;
+            }
+            tables
         }
     };
     let mut catalog = catalog;
@@ -212,7 +219,7 @@ fn remove(storage: &dyn Storage, paths: &[String]) -> Result<()> {
 }
 
 /// Makes what was replayed durable, in segments and redb, a new one if there is none: a checkpoint of everything up to
-/// `last_lsn`.
+/// `last_lsn`. Returns what that gives up, too.
 /// `journal` is whether the journal's first file is there for good.
 fn settle(
     tables: Option<Tables>,
@@ -222,7 +229,7 @@ fn settle(
     now_ms: u64,
     last_lsn: Lsn,
     journal: bool,
-) -> Result<Tables> {
+) -> Result<(Tables, GivenUp)> {
     let roll = Roll { bytes: options.segment_bytes, age_ms: millis(options.segment_age) };
     let mut deltas = Vec::new();
     for cell in catalog.streams.values() {
@@ -240,9 +247,8 @@ fn settle(
         Some(tables) => tables.commit(&commit).map(|()| tables)?,
         None => Tables::replace(files.storage(), Base::Nothing, &commit)?,
     };
-    let mut given_up = GivenUp::of(&commit.deltas, catalog.deleted.clone());
-    given_up.unlink(files)?;
-    Ok(tables)
+    let given_up = GivenUp::of(&commit.deltas, catalog.deleted.clone());
+    Ok((tables, given_up))
 }
 
 /// Makes durable what the segments have, where that was not learnt from redb: a process that was killed may have written it
@@ -262,6 +268,16 @@ fn sync_segments(files: &SegmentFiles, catalog: &Catalog) -> Result<()> {
     Ok(())
 }
 
+/// Makes durable what was read from the journal, for whoever finds no redb: with it go streams and entries that its records
+/// gave up.
+fn sync_journal(storage: &dyn Storage, paths: &[String]) -> Result<()> {
+    for path in paths {
+        let synced = storage.open(path).and_then(|file| file.sync());
+        synced.map_err(|error| Error::io(format_args!("syncing {path}"), error))?;
+    }
+    storage.sync_dir(file::JOURNAL).map_err(|error| Error::io("syncing the journal's directory", error))
+}
+
 /// Removes the directories of the streams that `unwanted` says.
 fn remove_streams(files: &SegmentFiles, unwanted: impl Fn(u64) -> bool) -> Result<()> {
     let names = files.storage().list(STREAMS).map_err(|error| Error::io("listing the streams", error))?;
@@ -278,13 +294,18 @@ fn remove_streams(files: &SegmentFiles, unwanted: impl Fn(u64) -> bool) -> Resul
     Ok(())
 }
 
-/// Removes the files that redb has durably given up, and those it never heard of: of streams and of segments.
+/// Removes the files that redb has durably given up, and those it never heard of: of streams and of segments. Before there
+/// is a new journal: what of segments it does not know would else be taken for what it adds, where redb is lost.
 fn sweep(files: &SegmentFiles, catalog: &Catalog) -> Result<()> {
     let numbers: BTreeSet<u64> = catalog.streams.values().map(|cell| cell.number).collect();
     remove_streams(files, |number| !numbers.contains(&number))?;
     for cell in catalog.streams.values() {
         let segments = cell.lock().state.log.segments().map(|segment| segment.position.first_id).collect();
         files.remove_others(cell.number, &segments)?;
+        let last = cell.lock().state.log.segments().last().cloned();
+        if let Some(Segment { stream, position, .. }) = last.filter(|last| !last.position.sealed) {
+            files.truncate(stream, position.first_id, position.end)?;
+        }
     }
     for cell in catalog.streams.values() {
         let hollow = |segment: &&Segment| segment.position.hollow;

@@ -166,6 +166,17 @@ impl SegmentFiles {
         self.sync_dir(STREAMS).map_err(|error| Error::sync(format_args!("removing {dir}"), error))
     }
 
+    /// Removes for good what the file of a segment that is not sealed has after its first `len` bytes. No backup shares it.
+    pub(crate) fn truncate(&self, stream: u64, first_id: Id, len: u64) -> Result<()> {
+        let path = segment_path(stream, first_id);
+        let doing = |error| Error::io(format_args!("cutting {path}"), error);
+        let file = self.open(stream, first_id)?;
+        if file.len().map_err(doing)? <= len {
+            return Ok(());
+        }
+        file.set_len(len).and_then(|()| file.sync()).map_err(doing)
+    }
+
     /// Leaves of a segment's file the first `len` bytes, for good. In a new file: a backup may share the old one.
     pub(crate) fn cut(&self, stream: u64, first_id: Id, len: u64) -> Result<()> {
         let (path, dir) = (segment_path(stream, first_id), stream_dir(stream));
